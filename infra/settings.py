@@ -1,0 +1,91 @@
+"""Every setting of every process, in one typed class; nothing else reads the environment."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+CLAMD_CEILING = 2 * 1024 * MIB - 1
+
+
+class Settings(BaseSettings):
+    """What a process is told about the world, from `TIDEGATE_*` variables or files in `TIDEGATE_SECRETS_DIR`.
+
+    A process holds the credentials of one job only: the same variable names carry the functions' credentials in a
+    worker, the gateway's in a gateway and the operator's in a shell (`tidegate env --role`).
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TIDEGATE_", frozen=True, extra="forbid")
+
+    nats_url: str = Field(
+        default="nats://127.0.0.1:4222",
+        description="NATS servers, comma separated, with this process's user and password in the URL.",
+    )
+    minio_url: str = Field(default="http://127.0.0.1:9000", description="MinIO as this process reaches it.")
+    minio_public_url: str | None = Field(
+        default=None, description="MinIO as clients reach it: the host in presigned URLs. Default: `minio_url`."
+    )
+    minio_region: str = Field(default="us-east-1", description="The region requests are signed for.")
+    minio_access_key: str = Field(default="", description="This process's MinIO access key.")
+    minio_secret_key: SecretStr = Field(default=SecretStr(""), description="This process's MinIO secret key.")
+    signer_access_key: str = Field(default="", description="Gateway: access key that may only put under temp/.")
+    signer_secret_key: SecretStr = Field(default=SecretStr(""), description="Gateway: the signer's secret key.")
+    bucket: str = Field(default="tidegate", description="The one bucket.", min_length=3, max_length=63)
+    mongo_url: str = Field(default="mongodb://127.0.0.1:27017", description="MongoDB, with credentials.")
+    mongo_database: str = Field(default="tidegate", description="The database of the documents.")
+    clamd_socket: str = Field(
+        default="/run/clamav/clamd.ctl", description="clamd's Unix socket path, or `tcp://host:port`."
+    )
+    gateway_url: str = Field(default="http://127.0.0.1:8080", description="The gateway as its clients reach it.")
+    gateway_host: str = Field(default="127.0.0.1", description="Address the gateway listens on.")
+    gateway_port: int = Field(default=8080, description="Port the gateway listens on; 0 picks a free one.")
+    metrics_port: int | None = Field(default=None, description="Port of a worker's /metrics; none: not served.")
+    jwt_secret: SecretStr = Field(
+        default=SecretStr(""), description="Secret that signs and verifies bearer tokens (HS256), 32 bytes or more."
+    )
+
+    max_upload_bytes: Annotated[int, Field(gt=0, le=CLAMD_CEILING)] = Field(
+        default=512 * MIB, description="Largest upload accepted, in bytes; at most 2 GiB - 1, clamd's ceiling."
+    )
+    upload_expires_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] = Field(
+        default=900, description="How long a presigned upload is valid."
+    )
+    abandoned_after_seconds: float = Field(
+        default=3600, description="After its URL expired, how long until an upload that never came is `abandoned`."
+    )
+    unscannable: Literal["reject", "quarantine"] = Field(
+        default="reject", description="What becomes of a file that ClamAV could not look into (limits, encryption)."
+    )
+
+    replicas: Literal[1, 3, 5] = Field(default=1, description="Copies of every stream; 3 in a cluster.")
+    media_retention_seconds: float = Field(default=7 * 86400, description="How long MEDIA keeps events.")
+    duplicate_window_seconds: float = Field(default=600, description="How long a stream remembers message ids.")
+    ack_wait_seconds: float = Field(default=15, description="How long NATS waits for a heartbeat before redelivery.")
+    attempts: Annotated[int, Field(ge=1)] = Field(default=5, description="Failures of one delivery before a dead letter.")
+    suspect_after: Annotated[int, Field(ge=1)] = Field(
+        default=3, description="Redeliveries without a failure before a delivery must run alone in its process."
+    )
+    retry_base_seconds: float = Field(default=1.0, description="First retry's delay; doubles for each attempt.")
+    retry_max_seconds: float = Field(default=300.0, description="Longest delay between two attempts.")
+    grace_seconds: float = Field(default=20.0, description="How long running handlers may finish after SIGTERM.")
+    sweep_seconds: float = Field(default=60.0, description="Time between two sweeps over temp/.")
+    sweep_min_age_seconds: float = Field(
+        default=30.0, description="Age an object must have before sweep announces it: its notifications go first."
+    )
+    stuck_after_seconds: float = Field(
+        default=86400, description="Age at which an unfinished media is given back to the function it waits for."
+    )
+
+    sandbox: Literal["required", "rlimits"] = Field(
+        default="required",
+        description="`required`: decoders run under bubblewrap or nothing starts; `rlimits`: resource limits alone.",
+    )
+    decoder_processes: Annotated[int, Field(ge=1)] = Field(default=2, description="Warm decoder children a process.")
+    decoder_memory_bytes: int = Field(default=512 * MIB, description="Memory limit of one decoder child.")
+    decoder_timeout_seconds: float = Field(default=20.0, description="Time limit of one decoding job.")
+    work_dir: Path | None = Field(default=None, description="Where unnamed temporary files live. Default: the system's.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    log_format: Literal["console", "json"] = Field(default="console", description="How logs are written.")
