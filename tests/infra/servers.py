@@ -1,0 +1,197 @@
+"""Real MinIO and clamd for the adapters' tests: free loopback ports, fresh stores, ended by SIGKILL."""
+
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from minio import Minio
+from minio.credentials.providers import StaticProvider
+from minio.minioadmin import MinioAdmin
+from minio.versioningconfig import ENABLED, VersioningConfig
+
+from infra.objects import Objects
+
+READY_SECONDS = 30.0
+REGION = "us-east-1"
+BUCKET = "tidegate"
+ROOT = ("tests-root", "tests-root-secret")
+# The EICAR test file, in two halves, so that scanners leave this repository alone.
+EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}" + rb"$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+
+
+@dataclass
+class Server:
+    """One child process that can be frozen, thawed and killed."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def freeze(self) -> None:
+        """Stop it in place: it keeps its sockets and answers nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+
+@dataclass
+class MinioServer(Server):
+    """A MinIO with the one bucket, versioned under temp/ alone."""
+
+    url: str = ""
+    admin: Minio = field(init=False)
+
+    def objects(self, access_key: str = ROOT[0], secret_key: str = ROOT[1], timeout: float = 10.0) -> Objects:
+        """A client of the bucket; the root user's unless told otherwise."""
+        return Objects(
+            url=self.url,
+            region=REGION,
+            access_key=access_key,
+            secret_key=secret_key,
+            bucket=BUCKET,
+            timeout=timeout,
+        )
+
+    def make_bucket(self) -> None:
+        """Make the bucket as the stack does."""
+        self.admin.make_bucket(BUCKET)
+        excluded = ["permanent/*", "records/*", "work/*", "quarantine/*"]
+        self.admin.set_bucket_versioning(BUCKET, VersioningConfig(ENABLED, excluded_prefixes=excluded))
+
+    def add_user(self, name: str, secret: str, policy: Path) -> None:
+        """Add a user who may do what a policy file says, and nothing else."""
+        admin = MinioAdmin(self.url.removeprefix("http://"), StaticProvider(*ROOT), region=REGION, secure=False)
+        admin.user_add(name, secret)
+        admin.policy_add(f"{name}-policy", str(policy))
+        admin.attach_policy([f"{name}-policy"], user=name)
+
+
+@dataclass
+class ClamdServer(Server):
+    """A clamd on a Unix socket with a few made-up signatures."""
+
+    path: Path = Path()
+    signatures: Path = Path()
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def binary(name: str, fallback: Path) -> str:
+    """Where a server's program is: on PATH, or where the project keeps it."""
+    found = shutil.which(name) or (str(fallback) if fallback.exists() else None)
+    if found is None:
+        raise RuntimeError(f"these tests need {name}: `make demo` or `make test` installs it")
+    return found
+
+
+@contextmanager
+def minio_server() -> Generator[MinioServer]:
+    """Run a MinIO with the bucket for as long as the context lasts."""
+    with tempfile.TemporaryDirectory(prefix="tidegate-minio-") as directory:
+        port, log = free_port(), Path(directory, "log")
+        program = binary("minio", Path("~/.cache/tidegate/bin/minio").expanduser())
+        command = [program, "server", f"{directory}/data", "--quiet"]
+        command += ["--address", f"127.0.0.1:{port}", "--console-address", "127.0.0.1:0"]
+        environ = {**os.environ, "MINIO_ROOT_USER": ROOT[0], "MINIO_ROOT_PASSWORD": ROOT[1], "MINIO_BROWSER": "off"}
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, env=environ, stdout=output, stderr=output)
+        server = MinioServer(process, log, url=f"http://127.0.0.1:{port}")
+        server.admin = Minio(f"127.0.0.1:{port}", *ROOT, secure=False, region=REGION)
+        try:
+            _until_connected(server, ("127.0.0.1", port))
+            _until_serving(server)
+            server.make_bucket()
+            yield server
+        finally:
+            server.kill()
+
+
+@contextmanager
+def clamd_server(*, stream_max: str = "64M", database: dict[str, bytes] | None = None) -> Generator[ClamdServer]:
+    """Run a clamd for as long as the context lasts.
+
+    Args:
+        stream_max: StreamMaxLength, in clamd's own notation.
+        database: Signature files by name, instead of the built-in EICAR signature.
+    """
+    with tempfile.TemporaryDirectory(prefix="tidegate-clamd-") as directory:
+        root, log = Path(directory), Path(directory, "log")
+        (root / "db").mkdir()
+        (root / "tmp").mkdir()
+        for name, content in (database or eicar_database()).items():
+            (root / "db" / name).write_bytes(content)
+        config = root / "clamd.conf"
+        config.write_text(
+            f"LocalSocket {root}/clamd.sock\nDatabaseDirectory {root}/db\nTemporaryDirectory {root}/tmp\n"
+            "Foreground yes\nMaxThreads 4\nSelfCheck 3600\nScanImageFuzzyHash no\n"
+            "AlertExceedsMax yes\nAlertEncrypted yes\n"
+            f"StreamMaxLength {stream_max}\nMaxFileSize 64M\nMaxScanSize 64M\nMaxFiles 10\n"
+        )
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [binary("clamd", Path("/usr/sbin/clamd")), "-c", str(config)], stdout=output, stderr=output
+            )
+        server = ClamdServer(process, log, path=root / "clamd.sock", signatures=root / "db")
+        try:
+            _until_connected(server, str(server.path))
+            yield server
+        finally:
+            server.kill()
+
+
+def eicar_database() -> dict[str, bytes]:
+    """Signatures that find the EICAR test file, by its bytes and by its hash."""
+    digest = hashlib.md5(EICAR, usedforsecurity=False).hexdigest()
+    return {
+        "tests.ndb": b"Eicar-Test-Signature:0:*:" + EICAR[:40].hex().encode() + b"\n",
+        "tests.hdb": f"{digest}:{len(EICAR)}:Eicar-Test-Hash\n".encode(),
+    }
+
+
+def _until_connected(server: Server, address: str | tuple[str, int]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    while True:
+        with socket.socket(family) as probe:
+            if probe.connect_ex(address) == 0:
+                return
+        _check(server, deadline)
+
+
+def _until_serving(server: MinioServer) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            server.admin.list_buckets()
+        except Exception:  # noqa: BLE001 - anything but an answer means not yet
+            _check(server, deadline)
+        else:
+            return
+
+
+def _check(server: Server, deadline: float) -> None:
+    """Give up on a server that ended or took too long; else breathe before the next look."""
+    if server.process.poll() is not None or time.monotonic() > deadline:
+        raise RuntimeError(f"server didn't start:\n{server.log.read_text(errors='replace')}")
+    time.sleep(0.02)
