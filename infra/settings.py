@@ -38,6 +38,10 @@ class Settings(BaseSettings):
     clamd_socket: str = Field(
         default="/run/clamav/clamd.ctl", description="clamd's Unix socket path, or `tcp://host:port`."
     )
+    signatures_label: str = Field(
+        default="",
+        description="Names a set of signatures that is not ClamAV's own; verdicts record it beside clamd's version.",
+    )
     gateway_url: str = Field(default="http://127.0.0.1:8080", description="The gateway as its clients reach it.")
     gateway_host: str = Field(default="127.0.0.1", description="Address the gateway listens on.")
     gateway_port: int = Field(default=8080, description="Port the gateway listens on; 0 picks a free one.")
@@ -63,7 +67,7 @@ class Settings(BaseSettings):
     media_retention_seconds: float = Field(default=7 * 86400, description="How long MEDIA keeps events.")
     duplicate_window_seconds: float = Field(default=600, description="How long a stream remembers message ids.")
     ack_wait_seconds: float = Field(default=15, description="How long NATS waits for a heartbeat before redelivery.")
-    attempts: Annotated[int, Field(ge=1)] = Field(default=5, description="Failures of one delivery before a dead letter.")
+    attempts: Annotated[int, Field(ge=1)] = Field(default=5, description="Failures before a delivery is dead.")
     suspect_after: Annotated[int, Field(ge=1)] = Field(
         default=3, description="Redeliveries without a failure before a delivery must run alone in its process."
     )
@@ -85,7 +89,7 @@ class Settings(BaseSettings):
     decoder_processes: Annotated[int, Field(ge=1)] = Field(default=2, description="Warm decoder children a process.")
     decoder_memory_bytes: int = Field(default=512 * MIB, description="Memory limit of one decoder child.")
     decoder_timeout_seconds: float = Field(default=20.0, description="Time limit of one decoding job.")
-    work_dir: Path | None = Field(default=None, description="Where unnamed temporary files live. Default: the system's.")
+    work_dir: Path | None = Field(default=None, description="Where unnamed temporary files live.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     log_format: Literal["console", "json"] = Field(default="console", description="How logs are written.")

@@ -1,0 +1,74 @@
+"""mongod's command line, its users, and its readiness."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pymongo import AsyncMongoClient
+from pymongo.errors import OperationFailure
+
+_UNAUTHORIZED = (13, 18)  # Unauthorized, AuthenticationFailed
+
+ROLES: Mapping[str, list[str]] = {
+    "functions": ["readWrite"],
+    "gateway": ["read"],
+    "operator": ["readWrite", "dbAdmin"],
+}
+
+
+def command(binary: Path, *, port: int, store: Path) -> list[str | Path]:
+    """A mongod on the loopback interface with authentication, and a cache small enough for a laptop."""
+    return [
+        binary,
+        *("--dbpath", store, "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket", "--auth", "--quiet"),
+        *("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false"),
+    ]
+
+
+def url(port: int, user: str, password: str) -> str:
+    """Connection string of a user; every user is defined in `admin`."""
+    return f"mongodb://{user}:{password}@127.0.0.1:{port}/?authSource=admin&directConnection=true"
+
+
+async def listening(port: int) -> bool:
+    """Whether mongod accepts connections."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    return True
+
+
+async def provision_users(port: int, passwords: Mapping[str, str], database: str) -> None:
+    """Make the users, or give them these passwords and roles.
+
+    The first user of a fresh mongod is made through the localhost exception, which ends with it.
+
+    Args:
+        port: Where mongod listens.
+        passwords: Passwords of `root` and of every user in `ROLES`.
+        database: The one database that the users' roles are about.
+    """
+    if not await _login(port, passwords["root"]):
+        async with _client(f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
+            await client.admin.command("createUser", "root", pwd=passwords["root"], roles=["root"])
+    async with _client(url(port, "root", passwords["root"])) as client:
+        known = {user["user"] for user in (await client.admin.command("usersInfo"))["users"]}
+        for user, names in ROLES.items():
+            verb = "updateUser" if user in known else "createUser"
+            roles = [{"role": name, "db": database} for name in names]
+            await client.admin.command(verb, user, pwd=passwords[user], roles=roles)
+
+
+async def _login(port: int, password: str) -> bool:
+    async with _client(url(port, "root", password)) as client:
+        try:
+            await client.admin.command("ping")
+        except OperationFailure as refusal:
+            if refusal.code in _UNAUTHORIZED:
+                return False
+            raise
+    return True
+
+
+def _client(where: str) -> AsyncMongoClient[dict[str, Any]]:
+    return AsyncMongoClient(where, serverSelectionTimeoutMS=10_000)

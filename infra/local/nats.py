@@ -1,0 +1,155 @@
+"""nats-server's configuration, and the one place that says who may do what on NATS.
+
+Every user answers to its own inbox prefix, `_INBOX_<user>`, so nobody can listen to another's replies; the NATS
+client takes it from the user name in its URL. The one exception is MinIO, whose client only knows `_INBOX`.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_WORKED_STREAMS = ("UPLOADS", "MEDIA", "TICKS")  # streams on which functions have consumers
+_READ_STREAMS = ("UPLOADS", "MEDIA", "DEAD", "TICKS", "KV_attempts")
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """Subjects a user may publish and subscribe to, as nats-server's own patterns."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+def inbox_prefix(user: str) -> str:
+    """The subject prefix under which a user's replies come."""
+    return f"_INBOX_{user}"
+
+
+def permissions() -> dict[str, Permissions]:
+    """What each user may do. Nobody but the operator makes, changes or deletes a stream or a worker's consumer."""
+    return {
+        "operator": Permissions((">",), (">",)),
+        "minio": Permissions(("minio.>",), ("_INBOX.>",)),
+        "functions": Permissions(
+            (
+                "media.>",
+                "invoke.>",
+                "dead.>",
+                "tick.>",
+                "progress.>",
+                "$KV.attempts.>",
+                *_work(*_WORKED_STREAMS),
+                *_read(*_READ_STREAMS),
+            ),
+            (f"{inbox_prefix('functions')}.>",),
+        ),
+        "gateway": Permissions(
+            (
+                "media.requested.>",
+                "media.deleted.>",
+                *_read("MEDIA", "EVENTS"),
+                *_follow("MEDIA", "EVENTS"),
+            ),
+            (f"{inbox_prefix('gateway')}.>", "progress.>"),
+        ),
+        "subscriber": Permissions(
+            (*_read("EVENTS"), *_follow("EVENTS"), *_own("EVENTS"), *_work("EVENTS")),
+            (f"{inbox_prefix('subscriber')}.>",),
+        ),
+    }
+
+
+def _work(*streams: str) -> list[str]:
+    """Fetch from consumers that exist, look at them, and acknowledge."""
+    return [
+        subject
+        for stream in streams
+        for subject in (
+            f"$JS.API.CONSUMER.INFO.{stream}.*",
+            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.*",
+            f"$JS.ACK.{stream}.>",
+            f"$JS.ACK.*.*.{stream}.>",  # the longer form, with domain and account
+        )
+    ]
+
+
+def _read(*streams: str) -> list[str]:
+    """Look at a stream and get single messages."""
+    return [
+        subject
+        for stream in streams
+        for subject in (
+            f"$JS.API.STREAM.INFO.{stream}",
+            f"$JS.API.STREAM.MSG.GET.{stream}",
+            f"$JS.API.DIRECT.GET.{stream}",
+            f"$JS.API.DIRECT.GET.{stream}.>",
+        )
+    ]
+
+
+def _follow(*streams: str) -> list[str]:
+    """Make unnamed push consumers, which can't be mistaken for, or change, anybody's named one."""
+    return [
+        subject
+        for stream in streams
+        for subject in (
+            f"$JS.API.CONSUMER.CREATE.{stream}",
+            f"$JS.API.CONSUMER.INFO.{stream}.*",
+            f"$JS.FC.{stream}.>",
+        )
+    ]
+
+
+def _own(*streams: str) -> list[str]:
+    """Make, change and delete any consumer."""
+    return [
+        subject
+        for stream in streams
+        for subject in (
+            f"$JS.API.CONSUMER.CREATE.{stream}.>",
+            f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.*",
+            f"$JS.API.CONSUMER.DELETE.{stream}.*",
+            f"$JS.API.CONSUMER.NAMES.{stream}",
+            f"$JS.API.CONSUMER.LIST.{stream}",
+        )
+    ]
+
+
+def authorization(passwords: Mapping[str, str]) -> str:
+    """nats-server's `authorization` block for users with these passwords (plain or bcrypt)."""
+    users = [
+        {
+            "user": user,
+            "password": passwords[user],
+            "permissions": {"publish": list(may.publish), "subscribe": list(may.subscribe)},
+        }
+        for user, may in permissions().items()
+    ]
+    return f"authorization {json.dumps({'users': users}, indent=2)}\n"  # JSON is valid nats-server configuration
+
+
+def render(*, port: int, store: Path, passwords: Mapping[str, str], sync_always: bool) -> str:
+    """The whole configuration of a single server on the loopback interface."""
+    # nats-server flushes to disk every two minutes by default and loses acknowledged messages in a power cut.
+    sync = "always" if sync_always else "2m"
+    return (
+        f"listen: 127.0.0.1:{port}\n"
+        "server_name: tidegate\n"
+        "max_payload: 1MB\n"
+        f'jetstream {{ store_dir: "{store}", sync_interval: {sync} }}\n' + authorization(passwords)
+    )
+
+
+async def ready(port: int, user: str, password: str) -> bool:
+    """Whether the server answers a PING of this user."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        if not (await reader.readline()).startswith(b"INFO"):
+            return False
+        login = json.dumps({"user": user, "pass": password, "verbose": False, "lang": "python", "version": "0"})
+        writer.write(f"CONNECT {login}\r\nPING\r\n".encode())
+        return (await reader.readline()).strip() == b"PONG"
+    finally:
+        writer.close()
