@@ -1,0 +1,109 @@
+"""Dead letters: what a function gave up on, kept with everything a retry needs."""
+
+import base64
+import traceback
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from events.bus import Bus, Message, Stored
+from events.envelope import Envelope, derive_id
+from events.invoke import Invoke
+from events.registry import Function
+
+STREAM = "DEAD"
+TRACEBACK_CHARACTERS = 16_000
+
+
+class DeadLetter(BaseModel):
+    """One delivery that was given up.
+
+    Attributes:
+        letter_id: computed from the consumer and the input's stream sequence.
+        event: the input as JSON; None where the message was no event: then `payload` has its bytes, base64.
+        attempts: failures counted; 0 where the process died with it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    letter_id: str
+    function: str
+    functionversion: str
+    stream: str
+    sequence: int
+    subject: str
+    about: str
+    lane: str
+    attempts: int
+    error: str
+    message: str
+    traceback: str
+    time: datetime
+    event: dict[str, Any] | None = None
+    payload: str | None = None
+
+    @property
+    def dead_subject(self) -> str:
+        """Where it is published."""
+        return f"dead.{self.function}.{self.about}"
+
+    @property
+    def message_id(self) -> str:
+        """Never the event's own id: the duplicate window is stream-wide and would swallow a second letter."""
+        return f"dead/{self.function}/{self.stream}/{self.sequence}"
+
+    @classmethod
+    def bury(
+        cls,
+        function: Function,
+        stream: str,
+        message: Message,
+        error: BaseException,
+        attempts: int,
+        envelope: Envelope | None,
+    ) -> Self:
+        """Write down why and what."""
+        return cls(
+            letter_id=derive_id("dead", function.name, stream, str(message.sequence)),
+            function=function.name,
+            functionversion=function.version,
+            stream=stream,
+            sequence=message.sequence,
+            subject=message.subject,
+            about=envelope.subject if envelope else "unknown",
+            lane=envelope.lane if envelope else "standard",
+            attempts=attempts,
+            error=type(error).__name__,
+            message=str(error)[:2000],
+            traceback="".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:],
+            time=datetime.now(UTC),
+            event=envelope.model_dump(mode="json", exclude_none=True) if envelope else None,
+            payload=None if envelope else base64.b64encode(message.data).decode(),
+        )
+
+
+async def letters(bus: Bus, function: str | None = None) -> AsyncIterator[tuple[Stored, DeadLetter]]:
+    """Dead letters, oldest first, with the messages that hold them."""
+    async for stored in bus.read(STREAM, [f"dead.{function or '*'}.>"]):
+        yield stored, DeadLetter.model_validate_json(stored.data)
+
+
+async def retry(bus: Bus, stored: Stored, letter: DeadLetter, asker: str) -> None:
+    """Give the event to its function again, in its own run, then remove the letter.
+
+    Args:
+        bus: as an operator.
+        stored: the message that holds the letter.
+        letter: the letter.
+        asker: who asks, different for each asking.
+
+    Raises:
+        ValueError: the letter holds no event that could be given again.
+    """
+    if letter.event is None:
+        raise ValueError(f"dead letter {letter.letter_id} holds a message that is no event; nothing can take it")
+    envelope = Envelope.model_validate(letter.event)
+    await Invoke(letter.function, envelope).publish(bus, asker)
+    await bus.delete(STREAM, stored.sequence)

@@ -1,0 +1,110 @@
+"""The streams, and the consumer of each function: what `tidegate provision` makes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from events import attempts, dead, ticks
+from events.application import Application
+from events.bus import BucketSpec, Bus, Change, ConsumerSpec, Source, StreamSpec
+from events.invoke import filter_of
+from events.registry import Function, Tick
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What operators may set. Times in seconds."""
+
+    media: float = 7 * DAY
+    uploads: float = 7 * DAY
+    dead: float = 90 * DAY
+    duplicate_window: float = 600.0
+    replicas: int = 1
+
+
+def streams(retention: Retention) -> list[StreamSpec]:
+    """The five streams (limits retention, file storage)."""
+    window, replicas = retention.duplicate_window, retention.replicas
+    return [
+        StreamSpec("UPLOADS", ("minio.>",), retention.uploads, window, replicas=replicas),
+        StreamSpec("MEDIA", ("media.>", "invoke.>"), retention.media, window, replicas=replicas),
+        StreamSpec(
+            "EVENTS",
+            (),
+            retention.media,
+            window,
+            replicas=replicas,
+            # Without media_id, run and part its index stays small. Made again from MEDIA, it needs no fsync.
+            source=Source("MEDIA", "media.*.*.*.*.*.*", "events.{{wildcard(1)}}.{{wildcard(2)}}"),
+            fsync=False,
+        ),
+        StreamSpec(dead.STREAM, ("dead.>",), retention.dead, window, replicas=replicas),
+        StreamSpec(ticks.STREAM, ("tick.>",), 0, window, max_per_subject=1, replicas=replicas),
+    ]
+
+
+def stream_of(function: Function, application: Application) -> str:
+    """The stream a function's consumer reads.
+
+    Raises:
+        ValueError: its inputs come from several streams.
+    """
+    found = {
+        ticks.STREAM
+        if model is Tick
+        else application.sources[model].stream
+        if model in application.sources
+        else "MEDIA"
+        for model in function.inputs
+    }
+    if len(found) != 1:
+        raise ValueError(f"{function.name} takes inputs from {sorted(found)}: split it, a consumer reads one stream")
+    return found.pop()
+
+
+def consumer(function: Function, application: Application, ack_wait: float) -> ConsumerSpec:
+    """A function's durable consumer: what it takes, and what is given to it alone."""
+    stream = stream_of(function, application)
+    subjects: list[str] = []
+    for model in function.inputs:
+        if model is Tick:
+            subjects.append(ticks.subject_of(function.name))
+        elif model in application.sources:
+            subjects.extend(application.sources[model].subjects)
+        else:
+            subjects.extend(application.filters(model, function.kinds))
+    if stream == "MEDIA":
+        subjects.append(filter_of(function.name))
+    return ConsumerSpec(
+        stream,
+        function.name,
+        tuple(subjects),
+        ack_wait=ack_wait,
+        # Room for delayed naks beside what runs, so that failing files don't starve good ones.
+        max_ack_pending=1
+        if function.every is not None
+        else max(5_000, 4 * function.concurrency * max(function.batch, 1)),
+        description=(function.handler.__doc__ or "").strip().split("\n")[0][:200],
+    )
+
+
+async def provision(
+    bus: Bus,
+    application: Application,
+    functions: Iterable[Function],
+    retention: Retention,
+    ack_wait: float,
+    *,
+    prune: bool = False,
+) -> list[Change]:
+    """Make everything the functions need; report each thing, and delete what isn't known only with `prune`."""
+    return await bus.provision(
+        streams(retention),
+        [consumer(function, application, ack_wait) for function in functions],
+        buckets=[
+            BucketSpec(attempts.BUCKET, retention.media, retention.replicas),
+            BucketSpec("cursors", 0, retention.replicas),
+        ],
+        prune=prune,
+    )

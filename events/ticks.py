@@ -1,0 +1,54 @@
+"""Schedules: a tick is a message, published by whoever is first for its time slot, worked on by one at a time."""
+
+import asyncio
+import time
+
+import structlog
+
+from events.bus import Bus, BusError, Expect, WrongLastSequence
+from events.registry import Function
+
+STREAM = "TICKS"
+log = structlog.get_logger()
+
+
+def subject_of(function: str) -> str:
+    """Where a function's ticks are published."""
+    return f"tick.{function}"
+
+
+class Ticker:
+    """Publishes the ticks of one function; any number of processes may run one."""
+
+    def __init__(self, bus: Bus, function: Function) -> None:
+        assert function.every is not None
+        self.function = function
+        self._every = function.every
+        self._bus = bus
+
+    async def run(self) -> None:
+        """Tick at each slot until cancelled."""
+        while True:
+            try:
+                await self.tick(int(time.time() // self._every))
+            except BusError as error:
+                log.warning("tick.failed", function=self.function.name, error=str(error))
+            await asyncio.sleep(self._every - time.time() % self._every)
+
+    async def tick(self, slot: int) -> bool:
+        """Publish the slot's tick; False if somebody else was first.
+
+        Raises:
+            BusDown: not confirmed.
+        """
+        subject = subject_of(self.function.name)
+        last = await self._bus.last(STREAM, [subject])
+        if last and int(last[0].data) >= slot:
+            return False
+        try:
+            await self._bus.publish(
+                subject, str(slot).encode(), expect=Expect(subject, last[0].sequence if last else 0)
+            )
+        except WrongLastSequence:
+            return False
+        return True

@@ -1,0 +1,151 @@
+"""A media's document: a fold over its events, so that any order, any repetition and any number of writers agree.
+
+The document is a map of cells, part (a function, a product, a version) → the best event, plus tombstones; everything
+else in it is computed from those. Best is a total order, so folding is commutative, associative and idempotent.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.events import BY_TYPE
+
+_NAMES = {kind: model.event for kind, model in BY_TYPE.items()}
+
+CloudEvent = dict[str, Any]
+"""An envelope as JSON: id, type, source, subject, time, run, part, lane …, data."""
+
+FAILURES = frozenset({"rejected", "failed"})
+TOMBSTONES = ("quarantined", "deleted")
+TERMINAL_STATES = frozenset({"ready", "rejected", "quarantined", "failed", "abandoned", "deleted"})
+STATES = ("pending", "uploaded", "processing", *sorted(TERMINAL_STATES))
+
+
+def event_name(event: Mapping[str, Any]) -> str:
+    """`scanned` for `tidegate.media.scanned.v1`, also for events of versions and functions not known here."""
+    kind: str = event["type"]
+    return _NAMES.get(kind) or kind.split(".")[-2]
+
+
+def canonical(value: object) -> bytes:
+    """The one JSON text of a value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def outranks(event: CloudEvent, other: CloudEvent) -> bool:
+    """Whether `event` is the better of two for one cell: later run, success over failure, greater id, then its text.
+
+    The last matters when a function ran twice on one input: the two events share an id and differ in their time.
+    """
+    mine, theirs = _rank(event), _rank(other)
+    return mine > theirs or (mine == theirs and canonical(event) > canonical(other))
+
+
+def _rank(event: CloudEvent) -> tuple[str, bool, str]:
+    return event["run"], event_name(event) not in FAILURES, event["id"]
+
+
+@dataclass(slots=True)
+class Fold:
+    """The cells and tombstones of one media."""
+
+    media_id: str
+    cells: dict[str, CloudEvent] = field(default_factory=dict[str, CloudEvent])
+    tombstones: dict[str, CloudEvent] = field(default_factory=dict[str, CloudEvent])
+
+    @classmethod
+    def of(cls, media_id: str, events: Iterable[CloudEvent]) -> "Fold":
+        """Fold events of one media, in any order."""
+        fold = cls(media_id)
+        for event in events:
+            fold.add(event)
+        return fold
+
+    @classmethod
+    def load(cls, document: Mapping[str, Any]) -> "Fold":
+        """The fold inside a stored document or record."""
+        return cls(document["_id"], dict(document["cells"]), dict(document["tombstones"]))
+
+    def add(self, event: CloudEvent) -> bool:
+        """Take one event in; False if it changed nothing."""
+        name = event_name(event)
+        cells, key = (self.tombstones, name) if name in TOMBSTONES else (self.cells, event["part"])
+        known = cells.get(key)
+        if known is not None and not outranks(event, known):
+            return False
+        cells[key] = event
+        return True
+
+    def merge(self, other: "Fold") -> bool:
+        """Take in all that another fold of the same media knows; False if that was nothing new."""
+        changed = [self.add(event) for event in other.events()]
+        return any(changed)
+
+    def events(self) -> list[CloudEvent]:
+        """The best event of each cell and the tombstones, oldest first."""
+        return sorted([*self.cells.values(), *self.tombstones.values()], key=lambda event: (event["time"], event["id"]))
+
+    def named(self, *names: str) -> CloudEvent | None:
+        """The newest run's event of one of these names, if any cell holds one."""
+        found = [event for event in self.cells.values() if event_name(event) in names]
+        return max(found, key=_rank, default=None)
+
+    def state(self) -> str:
+        """Where the media is: one of `STATES`."""
+        for tombstone in reversed(TOMBSTONES):
+            if tombstone in self.tombstones:
+                return tombstone
+        if self.named("promoted"):
+            # The file is in permanent/: an earlier function's later failure (a replay's) doesn't take it back.
+            if any(event_name(event) == "failed" and _spoils_promoted(event) for event in self.cells.values()):
+                return "failed"
+            return "ready" if self.named("ready") else "processing"
+        for name in ("failed", "rejected"):
+            if self.named(name):
+                return name
+        if self.named("identified", "scanned", "probed"):
+            return "processing"
+        for name, state in (("uploaded", "uploaded"), ("abandoned", "abandoned")):
+            if self.named(name):
+                return state
+        return "pending"
+
+    def digest(self) -> str:
+        """A fingerprint of everything folded in."""
+        return hashlib.sha256(canonical([self.cells, self.tombstones])).hexdigest()[:32]
+
+    def document(self) -> dict[str, Any]:
+        """What is stored: the cells, and what is computed from them for queries."""
+        events = self.events()
+        newest = events[-1] if events else {}
+        known: dict[str, Any] = {}
+        for event in events:
+            known |= event["data"]
+        media: dict[str, Any] = known.get("media", {})
+        requested = self.cells.get("gateway")
+        if requested:
+            media = requested["data"]["media"]
+        identity: dict[str, Any] = known.get("identity") or {}
+        return {
+            "_id": self.media_id,
+            "cells": dict(sorted(self.cells.items())),
+            "tombstones": dict(sorted(self.tombstones.items())),
+            "digest": self.digest(),
+            "state": self.state(),
+            "owner": media.get("owner"),
+            "audience": media.get("audience", []),
+            "filename": media.get("filename"),
+            "context": media.get("context", {}),
+            "kind": identity.get("kind", "unknown"),
+            "requested_at": media.get("requested_at"),
+            "updated_at": newest.get("time"),
+        }
+
+
+PIPELINE = frozenset({"receive", "identify", "scan", "probe", "promote"})
+
+
+def _spoils_promoted(event: CloudEvent) -> bool:
+    return bool(event["data"].get("required", True)) and event["part"] not in PIPELINE

@@ -1,0 +1,246 @@
+"""Every event: one fact about one media. Each carries forward all that is known so far.
+
+An event's name is its class in lower case; its CloudEvents type is `tidegate.media.<name>.v<version>`.
+"""
+
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from schemas.media import Identity, Media, Product, Verdict
+from schemas.model import Kind, Model, Name, Sentence, Token
+from schemas.objects import ObjectRef
+from schemas.probe import DocumentProbe
+
+RejectCode = Literal[
+    "foreign",
+    "empty",
+    "size_mismatch",
+    "too_large",
+    "type_mismatch",
+    "type_refused",
+    "unscannable",
+    "encrypted",
+    "corrupt",
+    "truncated",
+    "not_text",
+    "too_many_pages",
+    "decode_timeout",
+    "decode_memory",
+    "decode_crash",
+]
+
+
+class MediaEvent(Model):
+    """What all events share. Deriving from it puts a model into the published schemas."""
+
+    event: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    terminal: ClassVar[bool] = False
+    """Whether the media needs nothing more after it (until somebody acts)."""
+
+    media: Media
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)  # pyright: ignore[reportArgumentType]
+        cls.event = cls.__name__.lower()
+
+    @classmethod
+    def type(cls) -> str:
+        """The CloudEvents type, such as `tidegate.media.scanned.v1`."""
+        return f"tidegate.media.{cls.event}.v{cls.version}"
+
+    def about(self) -> str:
+        """The media's id: the CloudEvents subject."""
+        return self.media.media_id
+
+    def known_kind(self) -> Kind:
+        """The kind in the subject: `unknown` until identified."""
+        identity: Identity | None = getattr(self, "identity", None)
+        return identity.kind if identity else "unknown"
+
+    def part(self) -> str | None:
+        """The subject's last token when it isn't the function's name: what tells outputs of one function apart."""
+        return None
+
+    def basis(self) -> str | None:
+        """What the event's id is computed from when it isn't the input event's id."""
+        return None
+
+    def variant(self) -> str:
+        """What may differ between two attempts at the same input, and so must differ in the id."""
+        return ""
+
+
+class Requested(MediaEvent):
+    """The gateway gave a client a presigned upload."""
+
+    method: Literal["put", "form"]
+    expires_at: datetime
+
+
+class Uploaded(MediaEvent):
+    """The first object version under the media's key: from here on this version is the media."""
+
+    object: ObjectRef
+    uploaded_at: datetime
+
+
+class Overwritten(MediaEvent):
+    """A later version under the same key lost to the first; it is discarded."""
+
+    object: ObjectRef
+    winner: Name = Field(description="Version id of the object that is the media.")
+
+    def part(self) -> str | None:
+        """One for each version that lost."""
+        return self.object.version_id
+
+
+class Identified(Uploaded):
+    """The magic bytes fit the declared type."""
+
+    identity: Identity
+
+
+class Scanned(Identified):
+    """ClamAV found nothing; the object's SHA-256 is known."""
+
+    verdict: Verdict
+
+    def variant(self) -> str:
+        """Another set of signatures is another verdict."""
+        return f"{self.verdict.engine}/{self.verdict.signatures}"
+
+
+class Probed(Scanned):
+    """A decoder read the file's structure."""
+
+    probe: DocumentProbe
+
+
+class Promoted(Probed):
+    """The scanned version is in permanent/, its checksum verified."""
+
+    original: ObjectRef
+    products: tuple[Product, ...] = ()
+
+
+class Rejected(MediaEvent):
+    """The file can't come in: its fault, with a code from a closed list and a sentence for its owner."""
+
+    terminal: ClassVar[bool] = True
+
+    object: ObjectRef
+    function: Token
+    code: RejectCode
+    reason: Sentence
+    identity: Identity | None = None
+    verdict: Verdict | None = None
+
+    def variant(self) -> str:
+        """Another code is another outcome."""
+        return self.code
+
+
+class Quarantined(MediaEvent):
+    """ClamAV found something (or, by policy, could not look inside)."""
+
+    terminal: ClassVar[bool] = True
+
+    object: ObjectRef
+    identity: Identity
+    verdict: Verdict
+
+    def variant(self) -> str:
+        """Another set of signatures, or another finding, is another verdict."""
+        return f"{self.verdict.engine}/{self.verdict.signatures}/{self.verdict.signature}"
+
+
+class Failed(MediaEvent):
+    """A function gave up: our fault. The dead letter keeps all that a retry needs."""
+
+    terminal: ClassVar[bool] = True
+
+    function: Token
+    products: tuple[Name, ...] = ()
+    required: bool = True
+    dead_letter: Name | None = None
+    code: Annotated[str, StringConstraints(max_length=64)] = "error"
+    error: Sentence
+    object: ObjectRef | None = None
+    identity: Identity | None = None
+
+    def variant(self) -> str:
+        """Each dead letter is a failure of its own."""
+        return f"{self.dead_letter}"
+
+
+class Ready(MediaEvent):
+    """Every required product is done and each optional one ended: the media can be used."""
+
+    terminal: ClassVar[bool] = True
+
+    identity: Identity
+    original: ObjectRef
+    products: tuple[Product, ...] = ()
+
+    def basis(self) -> str | None:
+        """A fan-in's id: of the media and the products promised."""
+        return f"{self.media.media_id}/{','.join(product.name for product in self.products)}"
+
+
+class Discarded(MediaEvent):
+    """Objects that nobody needs any more were deleted."""
+
+    cause: Token = Field(description="The event that made them needless.")
+    objects: tuple[ObjectRef, ...] = ()
+    moved_to: ObjectRef | None = Field(default=None, description="Where a quarantined object is kept.")
+    subject_version: Name | None = None
+
+    def part(self) -> str | None:
+        """One for each cause, and for each version where a media has several."""
+        version = self.subject_version if self.cause == "overwritten" else None
+        return f"discard-{version}" if version else f"discard-{self.cause}"
+
+
+class Abandoned(MediaEvent):
+    """The upload was requested and never came."""
+
+    terminal: ClassVar[bool] = True
+
+    def basis(self) -> str | None:
+        """A media is abandoned once, whichever sweep says so."""
+        return self.media.media_id
+
+
+class Deleted(MediaEvent):
+    """Its owner (or an operator) asked for everything of it to be removed."""
+
+    terminal: ClassVar[bool] = True
+
+    deleted_by: Name
+
+
+EVENTS: dict[str, type[MediaEvent]] = {
+    model.event: model
+    for model in (
+        Requested,
+        Uploaded,
+        Overwritten,
+        Identified,
+        Scanned,
+        Probed,
+        Promoted,
+        Rejected,
+        Quarantined,
+        Failed,
+        Ready,
+        Discarded,
+        Abandoned,
+        Deleted,
+    )
+}
+TERMINAL = tuple(name for name, model in EVENTS.items() if model.terminal)
+BY_TYPE = {model.type(): model for model in EVENTS.values()}
