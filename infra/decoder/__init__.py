@@ -1,0 +1,17 @@
+"""Warm, sandboxed, killable child processes: the only place where bytes of strangers are decoded."""
+
+from infra.decoder.errors import DecodeCode, DecodeRejected, DecoderUnavailable, SandboxUnavailable
+from infra.decoder.pool import DecoderPool
+from infra.decoder.probes import probe_pdf, probe_text
+from infra.decoder.spool import unnamed_file
+
+__all__ = [
+    "DecodeCode",
+    "DecodeRejected",
+    "DecoderPool",
+    "DecoderUnavailable",
+    "SandboxUnavailable",
+    "probe_pdf",
+    "probe_text",
+    "unnamed_file",
+]

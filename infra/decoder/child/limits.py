@@ -1,0 +1,27 @@
+"""What a child takes from itself before it loads a decoder."""
+
+import ctypes
+import os
+import resource
+import signal
+
+PR_SET_PDEATHSIG = 1
+PR_SET_NO_NEW_PRIVS = 38
+OPEN_FILES = 32  # standard streams, socket, the job's file, libraries while they load
+
+
+def limit(memory_bytes: int) -> None:
+    """Bound this process for good: memory, files, processes, core dumps, privileges; and die with the parent."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for option, value in ((PR_SET_PDEATHSIG, signal.SIGKILL), (PR_SET_NO_NEW_PRIVS, 1)):
+        if libc.prctl(option, value, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl")
+    for what, most in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, OPEN_FILES),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NPROC, 0),  # root is exempt from this one: the system call filter is not
+    ):
+        resource.setrlimit(what, (most, most))
+    os.umask(0o777)

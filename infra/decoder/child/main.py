@@ -1,0 +1,72 @@
+"""Serve decoding jobs, one at a time, until the parent closes the socket."""
+
+import array
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, cast
+
+from .limits import limit
+from .rejected import Rejected
+from .seccomp import filter_system_calls
+
+Job = Callable[[int, dict[str, Any], bytes], dict[str, Any]]
+
+PACKET_BYTES = 64 * 1024
+LONGEST_TEXT = 1000
+
+
+def main(channel: int, memory_bytes: int, modules: list[str]) -> None:
+    """Confine this process, load the jobs, then serve.
+
+    Args:
+        channel: Descriptor of the packet socket to the parent.
+        memory_bytes: Address space this process may use.
+        modules: Modules that hold a `JOBS` table: name to function of (descriptor, arguments, inline bytes).
+    """
+    limit(memory_bytes)
+    jobs: dict[str, Job] = {}
+    for name in modules:
+        jobs.update(cast("dict[str, Job]", import_module(name).JOBS))
+    filter_system_calls()
+    os.dup2(0, 2)  # standard error was for failing to start; a decoder that grumbles must not fill the pipe
+    with socket.socket(fileno=channel) as connection:
+        _send(connection, {})
+        while _serve(connection, jobs):
+            pass
+
+
+def _serve(connection: socket.socket, jobs: dict[str, Job]) -> bool:
+    packet, ancillary, _, _ = connection.recvmsg(PACKET_BYTES, socket.CMSG_SPACE(array.array("i").itemsize))
+    if not packet:
+        return False
+    files = array.array("i")
+    for _, _, data in ancillary:
+        files.frombytes(data)
+    head, _, inline = packet.partition(b"\n")
+    request = json.loads(head)
+    try:
+        said = _run(jobs[request["job"]], files[0] if files else -1, request["args"], inline)
+    finally:
+        for file in files:
+            os.close(file)
+    _send(connection, said)
+    return True
+
+
+def _run(job: Job, file: int, args: dict[str, Any], inline: bytes) -> dict[str, Any]:
+    try:
+        return {"ok": job(file, args, inline)}
+    except Rejected as verdict:
+        return {"rejected": {"code": verdict.code, "reason": verdict.reason[:LONGEST_TEXT]}}
+    except MemoryError:
+        return {"failed": {"memory": True, "detail": "out of memory"}}
+    except Exception as error:  # noqa: BLE001 -- whatever it was, this process has had its day
+        return {"failed": {"memory": False, "detail": f"{type(error).__name__}: {error}"[:LONGEST_TEXT]}}
+
+
+def _send(connection: socket.socket, said: dict[str, Any]) -> None:
+    connection.send(json.dumps({"cpu_seconds": time.process_time(), **said}).encode())

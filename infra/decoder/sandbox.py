@@ -1,0 +1,94 @@
+"""The command line that starts a decoder child, confined by bubblewrap unless settings say otherwise.
+
+What the child sees: the interpreter and its libraries, the decoders' packages and its own code, all read-only. No
+network, no other process, no /proc, /dev, /etc, /home or /tmp, no environment, nowhere to write.
+"""
+
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from infra.decoder.errors import SandboxUnavailable
+from infra.settings import Settings
+
+CHILD = Path(__file__).with_name("child")
+PACKAGES = ("pypdfium2_raw", "magic")
+LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
+MAGIC_DATABASES = ("/usr/share/misc", "/usr/share/file")
+
+REMEDY = (
+    "Decoders must be sandboxed (TIDEGATE_SANDBOX=required), and bubblewrap can't do it here: {why}. Install "
+    "bubblewrap and allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces>0, "
+    "kernel.apparmor_restrict_unprivileged_userns=0; in a container, a seccomp profile that permits them), or set "
+    "TIDEGATE_SANDBOX=rlimits to run them with resource limits and a system call filter alone."
+)
+
+
+def command(settings: Settings, channel: int, extra_jobs: Path | None = None) -> list[str]:
+    """Build a child's command line.
+
+    Args:
+        settings: Whether to sandbox, and the memory limit.
+        channel: The descriptor that the child inherits as its socket.
+        extra_jobs: A Python file with more jobs, for tests of the confinement itself.
+
+    Raises:
+        SandboxUnavailable: A sandbox is required and there is no bubblewrap.
+    """
+    packages = [_package(name) for name in PACKAGES]
+    confined = settings.sandbox == "required"
+    path = [str(CHILD.parent), *{str(package.parent) for package in packages}]
+    modules = ["child.jobs"]
+    if extra_jobs:
+        path.append(str(extra_jobs.parent))
+        modules.append(extra_jobs.stem)
+    program = (
+        f"import sys; sys.path += {path!r}; from child.main import main; "
+        f"main({channel}, {settings.decoder_memory_bytes}, {modules!r})"
+    )
+    python = [str(_interpreter()), "-I", "-S", "-c", program]
+    if not confined:
+        return python
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        raise SandboxUnavailable(REMEDY.format(why="there is no bwrap on PATH"))
+    visible = [CHILD, *packages, *([extra_jobs] if extra_jobs else [])]
+    return [bwrap, *_walls(), *_binds(visible), "--remount-ro", "/", "--", *python]
+
+
+def roots(extra_jobs: Path | None = None) -> set[str]:
+    """The names that a confined child may find in its root directory."""
+    visible = [CHILD, extra_jobs or CHILD, *(_package(name) for name in PACKAGES), _interpreter()]
+    return {Path(path).parts[1] for path in (*visible, *LIBRARIES, *MAGIC_DATABASES)}
+
+
+def _walls() -> list[str]:
+    return ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--chdir", "/"]
+
+
+def _binds(visible: list[Path]) -> list[str]:
+    interpreter = _interpreter()
+    home = Path(sys.base_prefix)
+    own = [interpreter, *visible] if home == Path("/usr") else [interpreter, home / "lib", *visible]
+    arguments: list[str] = []
+    for path in own:
+        arguments += ["--ro-bind", str(path), str(path)]
+    for path in (*LIBRARIES, *MAGIC_DATABASES):
+        arguments += ["--ro-bind-try", path, path]
+    return arguments
+
+
+def _interpreter() -> Path:
+    """The interpreter itself: a virtual environment's link to it means nothing in the sandbox."""
+    base = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
+    return (base if base.exists() else Path(sys.executable)).resolve()
+
+
+def _package(name: str) -> Path:
+    found = find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        raise SandboxUnavailable(
+            f"The decoders need the package {name}, which is not installed: install Tidegate anew."
+        )
+    return Path(found.submodule_search_locations[0]).resolve()

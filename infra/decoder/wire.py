@@ -1,0 +1,100 @@
+"""What parent and child say: one JSON object a packet, of at most `PACKET_BYTES`, over a Unix packet socket.
+
+A request is a JSON object, a newline and the job's inline bytes (mostly none); the file comes with it as a descriptor.
+An answer is a JSON object alone. The child is not trusted: whatever it says is parsed here or not believed.
+"""
+
+import json
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from infra.decoder.errors import DecodeCode
+
+PACKET_BYTES = 64 * 1024
+
+Text = Annotated[str, Field(max_length=2000)]
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Refusal(_Said):
+    """The job's verdict that the file cannot be accepted."""
+
+    code: DecodeCode
+    reason: Text
+
+
+class Failure(_Said):
+    """The job ended with an exception: out of memory, or anything else."""
+
+    memory: bool
+    detail: Text
+
+
+class Answer(_Said):
+    """One answer: exactly one of the three is there."""
+
+    cpu_seconds: float = Field(ge=0, le=1e9, description="CPU time of the child so far.")
+    ok: dict[str, JsonValue] | None = None
+    rejected: Refusal | None = None
+    failed: Failure | None = None
+
+
+class Hello(_Said):
+    """A child's first words: its jobs are loaded and its limits are on."""
+
+    cpu_seconds: float = Field(ge=0, le=1e9, description="CPU time it took to get there.")
+
+
+class Confinement(_Said):
+    """How far the child got when told to get out."""
+
+    network: bool
+    writable: bool
+    roots: list[Text]
+
+
+class Garbled(Exception):
+    """The child said something that is no answer."""
+
+
+def request(job: str, args: dict[str, JsonValue], inline: bytes) -> bytes:
+    """Encode a request.
+
+    Raises:
+        ValueError: It doesn't fit into a packet.
+    """
+    packet = json.dumps({"job": job, "args": args}).encode() + b"\n" + inline
+    if len(packet) > PACKET_BYTES:
+        raise ValueError(f"a decoder request of {len(packet)} bytes exceeds {PACKET_BYTES}")
+    return packet
+
+
+def answer(packet: bytes) -> Answer:
+    """Parse an answer.
+
+    Raises:
+        Garbled: It is not what a child may say.
+    """
+    try:
+        said = Answer.model_validate_json(packet)
+    except ValidationError as error:
+        raise Garbled(f"the child's answer is malformed: {error.error_count()} errors") from error
+    if (said.ok is not None) + (said.rejected is not None) + (said.failed is not None) != 1:
+        raise Garbled("the child's answer is not one outcome")
+    return said
+
+
+def hello(packet: bytes) -> Hello:
+    """Parse a child's first packet.
+
+    Raises:
+        Garbled: It is no greeting.
+    """
+    try:
+        return Hello.model_validate_json(packet)
+    except ValidationError as error:
+        raise Garbled("the child's greeting is malformed") from error
