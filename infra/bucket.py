@@ -122,7 +122,7 @@ def _notification(client: Minio, settings: Settings, *, notify: bool) -> str:
         client.set_bucket_notification(bucket_name=settings.bucket, config=wanted)
     except S3Error as refusal:
         if "ARN" in (refusal.message or ""):
-            raise NotificationTargetsMissingError(
+            raise NotificationTargetsMissing(
                 f"MinIO at {settings.minio_url} has no NATS targets FAST and DURABLE ({', '.join(arns)}): set "
                 "MINIO_NOTIFY_NATS_*, and start it when NATS is up: one target that fails disables all"
             ) from refusal
@@ -130,5 +130,5 @@ def _notification(client: Minio, settings: Settings, *, notify: bool) -> str:
     return f"notifications set (was {[queue for queue, _, _ in found] or 'none'})"
 
 
-class NotificationTargetsMissingError(Exception):
+class NotificationTargetsMissing(Exception):
     """MinIO was started without the notification targets; the message says how to start it."""

@@ -16,7 +16,7 @@ NATS_OLDEST = (2, 11)  # per-subject expected sequences and multi-subject direct
 log = structlog.get_logger(__name__)
 
 
-class BinaryMissingError(Exception):
+class BinaryMissing(Exception):
     """A server's program is not on this machine; the message says how to get it."""
 
 
@@ -34,7 +34,7 @@ def find_binaries() -> Binaries:
     """Find all four servers.
 
     Raises:
-        BinaryMissingError: One isn't there; all that are missing are named, each with its remedy.
+        BinaryMissing: One isn't there; all that are missing are named, each with its remedy.
     """
     found = {
         "minio": _on_path("minio") or _usable(cache_dir() / "bin" / "minio"),
@@ -49,7 +49,7 @@ def find_binaries() -> Binaries:
         "clamd": "clamd was not found: run `make setup`, or install ClamAV's daemon (on Debian clamav-daemon)",
     }
     if missing := [remedies[name] for name, path in found.items() if path is None]:
-        raise BinaryMissingError("; ".join(missing))
+        raise BinaryMissing("; ".join(missing))
     return Binaries(**{name: path for name, path in found.items() if path is not None})
 
 

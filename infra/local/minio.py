@@ -2,7 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from minio.credentials.credentials import Credentials
+from minio.signer import sign_v4_s3
+
+REGION = "us-east-1"
+_EMPTY_SHA256 = sha256(b"").hexdigest()
 
 
 def environment(*, root: tuple[str, str], nats_port: int, nats_login: tuple[str, str], queue: Path) -> dict[str, str]:
@@ -20,7 +29,7 @@ def environment(*, root: tuple[str, str], nats_port: int, nats_login: tuple[str,
     return {
         "MINIO_ROOT_USER": root[0],
         "MINIO_ROOT_PASSWORD": root[1],
-        "MINIO_SITE_REGION": "us-east-1",
+        "MINIO_SITE_REGION": REGION,
         "MINIO_BROWSER": "off",
         "MINIO_UPDATE": "off",
         # On, a frozen NATS makes every PUT take 5 s; off, the fast target is as fast.
@@ -45,15 +54,27 @@ def _target(name: str, nats_port: int, login: tuple[str, str]) -> Mapping[str, s
     }
 
 
-async def ready(port: int) -> bool:
-    """Whether MinIO serves and knows its users.
+async def ready(port: int, root: tuple[str, str]) -> bool:
+    """Whether MinIO serves and knows its users and policies.
 
-    `/minio/health/live` answers 200 before the users are loaded, while every signed request still gets 503; a request
-    without credentials is refused with 403 only once it could be judged.
+    `/minio/health/live` answers 200 before they are loaded, while requests still get 503 or are refused; a list of the
+    policies is answered afterwards only.
     """
+    url = urlsplit(f"http://127.0.0.1:{port}/minio/admin/v3/list-canned-policies")
+    now = datetime.now(UTC)
+    headers = sign_v4_s3(
+        method="GET",
+        url=url,
+        region=REGION,
+        headers={"Host": url.netloc, "x-amz-content-sha256": _EMPTY_SHA256, "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}"},
+        credentials=Credentials(*root),
+        content_sha256=_EMPTY_SHA256,
+        date=now,
+    )
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        writer.write(b"GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
-        return b" 403 " in await reader.readline()
+        writer.write(f"GET {url.path} HTTP/1.0\r\n{head}\r\n".encode())
+        return b" 200 " in await reader.readline()
     finally:
         writer.close()

@@ -25,7 +25,7 @@ Ready = Callable[[], Awaitable[bool]]
 Before = Callable[[], Awaitable[None]]
 
 
-class ProcessFailedError(Exception):
+class ProcessFailed(Exception):
     """A child ended, or did not get ready in time; the message ends with the tail of its log."""
 
 
@@ -82,10 +82,10 @@ class Process:
         """The child's process id.
 
         Raises:
-            ProcessFailedError: It isn't running.
+            ProcessFailed: It isn't running.
         """
         if not self.running:
-            raise ProcessFailedError(f"{self.name} is not running")
+            raise ProcessFailed(f"{self.name} is not running")
         assert self._child is not None
         return self._child.pid
 
@@ -98,7 +98,7 @@ class Process:
         """Start the child and return once it is ready.
 
         Raises:
-            ProcessFailedError: It ended or wasn't ready in time; it was stopped.
+            ProcessFailed: It ended or wasn't ready in time; it was stopped.
         """
         await self._spawn()
         self._watcher = asyncio.create_task(self._watch(), name=f"watch {self.name}")
@@ -132,14 +132,14 @@ class Process:
         """Return once the child answers, e.g. after `thaw` or while its supervisor restarts it.
 
         Raises:
-            ProcessFailedError: It doesn't within this time.
+            ProcessFailed: It doesn't within this time.
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.running and await self._is_ready(deadline):
                 return
             await asyncio.sleep(_POLL_SECONDS)
-        raise ProcessFailedError(f"{self.name} was not ready after {seconds:g} s{self._log_tail()}")
+        raise ProcessFailed(f"{self.name} was not ready after {seconds:g} s{self._log_tail()}")
 
     async def _spawn(self) -> None:
         if self._before is not None:
@@ -168,9 +168,9 @@ class Process:
         deadline = time.monotonic() + self._ready_seconds
         while not await self._is_ready(deadline):
             if child.returncode is not None:
-                raise ProcessFailedError(f"{self.name} ended with {child.returncode} at its start{self._log_tail()}")
+                raise ProcessFailed(f"{self.name} ended with {child.returncode} at its start{self._log_tail()}")
             if time.monotonic() > deadline:
-                raise ProcessFailedError(f"{self.name} was not ready after {self._ready_seconds:g} s{self._log_tail()}")
+                raise ProcessFailed(f"{self.name} was not ready after {self._ready_seconds:g} s{self._log_tail()}")
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _is_ready(self, deadline: float) -> bool:
@@ -196,7 +196,7 @@ class Process:
             backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
             try:
                 await self._spawn()
-            except (ProcessFailedError, OSError) as error:
+            except (ProcessFailed, OSError) as error:
                 log.warning("process.restart_failed", process=self.name, error=str(error))
             else:
                 log.info("process.restarted", process=self.name, pid=self._child.pid)

@@ -23,7 +23,7 @@ _TEST_FILES = {
 _OWN_SUFFIXES = (".ndb", ".hdb", ".hsb")
 
 
-class SignaturesError(Exception):
+class SignaturesUnusable(Exception):
     """The operator's signatures can't be used; the message says why."""
 
 
@@ -53,7 +53,7 @@ def install_signatures(target: Path, *, own: Path | None = None, system: Path | 
         system: Directory of ClamAV's databases (.cvd, .cld); `None` leaves them out.
 
     Raises:
-        SignaturesError: `own` is no directory or holds no signatures.
+        SignaturesUnusable: `own` is no directory or holds no signatures.
     """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
@@ -79,8 +79,10 @@ def install_signatures(target: Path, *, own: Path | None = None, system: Path | 
 
 def _own_files(own: Path) -> list[Path]:
     if not own.is_dir():
-        raise SignaturesError(f"{own} is not a directory: --signatures takes a directory of .ndb, .hdb or .hsb files")
+        raise SignaturesUnusable(
+            f"{own} is not a directory: --signatures takes a directory of .ndb, .hdb or .hsb files"
+        )
     files = sorted(path for path in own.iterdir() if path.suffix in _OWN_SUFFIXES)
     if not files:
-        raise SignaturesError(f"{own} holds no .ndb, .hdb or .hsb file")
+        raise SignaturesUnusable(f"{own} holds no .ndb, .hdb or .hsb file")
     return files

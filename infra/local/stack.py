@@ -79,10 +79,10 @@ class LocalStack:
         """Start all servers and return when they answer.
 
         Raises:
-            BinaryMissingError: A server isn't installed.
-            ProcessFailedError: A server didn't start.
-            SignaturesError: The operator's signatures can't be used.
-            StackRunningError: Another stack runs from this directory.
+            BinaryMissing: A server isn't installed.
+            ProcessFailed: A server didn't start.
+            SignaturesUnusable: The operator's signatures can't be used.
+            StackRunning: Another stack runs from this directory.
         """
         binaries = find_binaries()
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ class LocalStack:
         """The `TIDEGATE_*` variables of a role; see `StackInfo.environment`."""
         return self.info.environment(role)
 
-    def settings(self, role: Role = "operator", **changes: Any) -> Settings:  # noqa: ANN401 - any field of Settings
+    def settings(self, role: Role = "operator", **changes: Any) -> Settings:
         """The settings of a role; see `StackInfo.settings`."""
         return self.info.settings(role, **changes)
 
@@ -172,14 +172,15 @@ class LocalStack:
             [info.binaries["nats"], "-c", store["nats"] / "nats.conf"],
             ready=lambda: nats.ready(ports["nats"], "operator", passwords["operator"]),
         )
+        root = ("root", secret["minio_root"])
         self.minio = self._process(
             "minio",
             [info.binaries["minio"], "server", "--quiet", "--address", f"127.0.0.1:{ports['minio']}", store["minio"]],
-            ready=lambda: minio.ready(ports["minio"]),
+            ready=lambda: minio.ready(ports["minio"], root),
             # One notification target that can't reach NATS at MinIO's start disables all.
             before=self.nats.wait_ready,
             variables=minio.environment(
-                root=("root", secret["minio_root"]),
+                root=root,
                 nats_port=ports["nats"],
                 nats_login=("minio", passwords["minio"]),
                 queue=self.data / "minio-queue",

@@ -28,11 +28,11 @@ _SECRET_NAMES = (
 _PORT_NAMES = ("minio", "nats", "mongo", "gateway")
 
 
-class StackNotRunningError(Exception):
+class StackNotRunning(Exception):
     """No stack runs from this data directory; the message says how to start one."""
 
 
-class StackRunningError(Exception):
+class StackRunning(Exception):
     """Another process runs a stack from this data directory."""
 
 
@@ -91,7 +91,7 @@ class StackInfo(BaseModel):
             variables["TIDEGATE_JWT_SECRET"] = self.secrets["jwt"]
         return variables
 
-    def settings(self, role: Role = "operator", **changes: Any) -> Settings:  # noqa: ANN401 - any field of Settings
+    def settings(self, role: Role = "operator", **changes: Any) -> Settings:
         """The same as settings; `changes` are fields that differ."""
         values: dict[str, Any] = {
             name.removeprefix("TIDEGATE_").lower(): value for name, value in self.environment(role).items()
@@ -110,20 +110,20 @@ def load_stack(data: Path) -> StackInfo:
     """Read what a running stack says of itself.
 
     Raises:
-        StackNotRunningError: None runs from this directory, or it is still starting.
+        StackNotRunning: None runs from this directory, or it is still starting.
     """
     remedy = f"no stack is running from {data}: start one with `tidegate up --data {data}`"
     try:
         with stack_lock(data, create=False):
-            raise StackNotRunningError(remedy)
+            raise StackNotRunning(remedy)
     except FileNotFoundError:
-        raise StackNotRunningError(remedy) from None
-    except StackRunningError:
+        raise StackNotRunning(remedy) from None
+    except StackRunning:
         pass
     try:
         return StackInfo.model_validate_json((data / "stack.json").read_bytes())
     except FileNotFoundError:
-        raise StackNotRunningError(f"the stack of {data} is still starting: try again in a moment") from None
+        raise StackNotRunning(f"the stack of {data} is still starting: try again in a moment") from None
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def stack_lock(data: Path, *, create: bool = True) -> Generator[None]:
     """Hold the data directory; the kernel gives it back whatever becomes of the holder.
 
     Raises:
-        StackRunningError: Another process holds it.
+        StackRunning: Another process holds it.
         FileNotFoundError: There is no such directory or lock, and `create` is false.
     """
     descriptor = os.open(data / "lock", os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
@@ -139,7 +139,7 @@ def stack_lock(data: Path, *, create: bool = True) -> Generator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StackRunningError(
+            raise StackRunning(
                 f"another stack is already running from {data}: use it, stop it, or choose another --data"
             ) from None
         yield
@@ -192,7 +192,7 @@ def _bind(port: int) -> socket.socket:
             bound.bind(("127.0.0.1", candidate))
             return bound
         bound.close()
-    raise StackNotRunningError("no free port on 127.0.0.1")
+    raise StackNotRunning("no free port on 127.0.0.1")
 
 
 def _read(path: Path) -> dict[str, Any]:
