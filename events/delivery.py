@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import structlog
+from pydantic_core import from_json
 
 from events import metrics
 from events.application import Application, Outgoing
@@ -25,7 +26,8 @@ from events.errors import Unavailable, Unreadable
 from events.failpoints import failpoint
 from events.gate import Gate
 from events.invoke import Invoke
-from events.registry import First, Function
+from events.registry import Because, First, Function
+from events.ticks import tick_input
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -152,11 +154,14 @@ class Carrier:
                 return
 
     def _decode(self, message: Message) -> tuple[Envelope, Any]:
+        if self.function.every is not None:
+            return tick_input(self.function.name, message)
         if self._source is not None and not message.subject.startswith("invoke."):
             return self._source.decode(message)
         envelope = Envelope.decode(message.data)
         if self.function.batch:
-            return envelope, envelope
+            # As it came, with fields that this version doesn't know.
+            return envelope, from_json(message.data)
         model = self._application.models.get(envelope.type)
         if model is None:
             raise Unreadable(f"no model for {envelope.type}")
@@ -207,6 +212,9 @@ class Carrier:
         first = cast("First[Any]", output) if isinstance(output, First) else None
         if first is not None:
             output, expect = first.event, Expect(first.among)
+        if isinstance(output, Because):
+            because = cast("Because[Any]", output)
+            output, cause = because.event, because.cause
         outgoing = self._encode(output, cause)
         try:
             await self._steadily(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from events.envelope import Envelope
+
 Handler = Callable[..., Any]
 T = TypeVar("T")
 
@@ -23,6 +25,14 @@ class First(Generic[T]):
     event: T
     among: str
     otherwise: Callable[[], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Because(Generic[T]):
+    """An output that follows from another event than the input: from what a tick found, say."""
+
+    event: T
+    cause: Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +200,7 @@ def _members(annotation: object) -> Iterator[type]:
         if not isinstance(annotation, type):
             raise TypeError(f"{annotation!r} is no event model")
         yield annotation
-    elif origin in {Union, types.UnionType, list, tuple, First} or issubclass(origin, AsyncIterator):
+    elif origin in {Union, types.UnionType, list, tuple, First, Because} or issubclass(origin, AsyncIterator):
         for member in get_args(annotation):
             if member is not Ellipsis:
                 yield from _members(member)

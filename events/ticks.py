@@ -2,11 +2,14 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 
 import structlog
 
-from events.bus import Bus, BusError, Expect, WrongLastSequence
-from events.registry import Function
+from events.bus import Bus, BusError, Expect, Message, WrongLastSequence
+from events.envelope import Envelope, derive_id, root_span, schema_uri
+from events.errors import Unreadable
+from events.registry import Function, Tick
 
 STREAM = "TICKS"
 log = structlog.get_logger()
@@ -15,6 +18,33 @@ log = structlog.get_logger()
 def subject_of(function: str) -> str:
     """Where a function's ticks are published."""
     return f"tick.{function}"
+
+
+def tick_input(function: str, message: Message) -> tuple[Envelope, Tick]:
+    """Read a tick as a function's input; its envelope is the cause of what the function finds.
+
+    Raises:
+        Unreadable: it is no tick.
+    """
+    try:
+        slot = int(message.data)
+    except ValueError as error:
+        raise Unreadable(f"not a tick: {message.data[:40]!r}") from error
+    tick_id = derive_id("tick", function, str(slot))
+    envelope = Envelope(
+        id=tick_id,
+        type="tidegate.tick.v1",
+        source="/ticks",
+        subject=function,
+        time=datetime.now(UTC),
+        dataschema=schema_uri("tidegate.tick.v1"),
+        traceparent=root_span(tick_id),
+        lane="standard",
+        run="0",
+        part=function,
+        data={"slot": slot},
+    )
+    return envelope, Tick(function, slot)
 
 
 class Ticker:

@@ -64,9 +64,14 @@ class Fold:
         return fold
 
     @classmethod
-    def load(cls, document: Mapping[str, Any]) -> "Fold":
+    def parse(cls, text: str | bytes) -> "Fold":
         """The fold inside a stored document or record."""
-        return cls(document["_id"], dict(document["cells"]), dict(document["tombstones"]))
+        stored = json.loads(text)
+        return cls(stored["media_id"], stored["cells"], stored["tombstones"])
+
+    def text(self) -> bytes:
+        """What is stored: canonical, so equal folds are equal bytes."""
+        return canonical({"media_id": self.media_id, "cells": self.cells, "tombstones": self.tombstones})
 
     def add(self, event: CloudEvent) -> bool:
         """Take one event in; False if it changed nothing."""
@@ -114,33 +119,37 @@ class Fold:
 
     def digest(self) -> str:
         """A fingerprint of everything folded in."""
-        return hashlib.sha256(canonical([self.cells, self.tombstones])).hexdigest()[:32]
+        return hashlib.sha256(self.text()).hexdigest()
+
+    def known(self) -> dict[str, Any]:
+        """All that the events say of the media, the newest word on each thing."""
+        known: dict[str, Any] = {}
+        for event in self.events():
+            known |= event["data"]
+        if "gateway" in self.cells:
+            known["media"] = self.cells["gateway"]["data"]["media"]
+        return known
 
     def document(self) -> dict[str, Any]:
-        """What is stored: the cells, and what is computed from them for queries."""
-        events = self.events()
-        newest = events[-1] if events else {}
-        known: dict[str, Any] = {}
-        for event in events:
-            known |= event["data"]
+        """What MongoDB holds: the fold as text, and what is computed from it for queries.
+
+        The fold is text because a client's context may hold what BSON can't: NUL in a name, integers beyond 64 bits.
+        """
+        text = self.text()
+        known = self.known()
         media: dict[str, Any] = known.get("media", {})
-        requested = self.cells.get("gateway")
-        if requested:
-            media = requested["data"]["media"]
         identity: dict[str, Any] = known.get("identity") or {}
+        events = self.events()
         return {
             "_id": self.media_id,
-            "cells": dict(sorted(self.cells.items())),
-            "tombstones": dict(sorted(self.tombstones.items())),
-            "digest": self.digest(),
+            "fold": text.decode(),
+            "digest": hashlib.sha256(text).hexdigest(),
             "state": self.state(),
             "owner": media.get("owner"),
             "audience": media.get("audience", []),
-            "filename": media.get("filename"),
-            "context": media.get("context", {}),
             "kind": identity.get("kind", "unknown"),
             "requested_at": media.get("requested_at"),
-            "updated_at": newest.get("time"),
+            "updated_at": events[-1]["time"] if events else None,
         }
 
 

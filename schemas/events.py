@@ -4,7 +4,7 @@ An event's name is its class in lower case; its CloudEvents type is `tidegate.me
 """
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints
 
@@ -51,6 +51,11 @@ class MediaEvent(Model):
         """The CloudEvents type, such as `tidegate.media.scanned.v1`."""
         return f"tidegate.media.{cls.event}.v{cls.version}"
 
+    @classmethod
+    def after(cls, event: "MediaEvent", **found: object) -> Self:
+        """All that another event knew, and what was found since."""
+        return cls.model_validate({**dict(event), **found})
+
     def about(self) -> str:
         """The media's id: the CloudEvents subject."""
         return self.media.media_id
@@ -85,6 +90,10 @@ class Uploaded(MediaEvent):
 
     object: ObjectRef
     uploaded_at: datetime
+
+    def basis(self) -> str | None:
+        """The object version: the same for every copy of its notification."""
+        return f"{self.object.bucket}/{self.object.key}/{self.object.version_id}" if type(self) is Uploaded else None
 
 
 class Overwritten(MediaEvent):

@@ -53,7 +53,9 @@ class Verdict(Model):
     engine: Name = Field(description="ClamAV's version.")
     signatures: Name = Field(description="Version of the signature databases; says so if they are test signatures.")
     bytes_scanned: int = Field(ge=0)
-    sha256: Sha256 = Field(description="Of the bytes that were scanned.")
+    sha256: Sha256 | None = Field(
+        default=None, description="Of the bytes that were scanned; none where clamd would not take them all."
+    )
 
 
 class Product(Model):

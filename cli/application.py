@@ -1,0 +1,233 @@
+"""Tidegate put together: what the runtime is told about media, and the services its functions use."""
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from pydantic_core import from_json
+
+from events.application import Application, Outgoing, Source
+from events.attempts import Policy
+from events.bus import Bus, Message
+from events.dead import DeadLetter
+from events.envelope import Envelope, Event, derive_id, root_span, schema_uri
+from events.errors import Reject, Unreadable
+from events.registry import Function
+from events.streams import Retention
+from infra.clamd import Clamd
+from infra.context import Context, Services
+from infra.decoder import DecodeRejected, DecoderPool, DecoderUnavailable
+from infra.documents import Documents
+from infra.errors import DependencyDown, Gone
+from infra.objects import Objects
+from infra.settings import Settings
+from schemas.document import CloudEvent
+from schemas.events import BY_TYPE, TERMINAL, Failed, MediaEvent, Rejected
+from schemas.notification import Notification
+from schemas.subjects import Subject, happened
+
+CURSORS = "cursors"
+PAST_PAGE = 256
+
+
+class StreamHistory:
+    """The stream MEDIA, asked."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def last(self, *filters: str) -> list[CloudEvent]:
+        """The last event of each subject that matches a filter."""
+        return [from_json(stored.data) for stored in await self._bus.last("MEDIA", filters)]
+
+    async def past(self, filters: str, start: int) -> list[tuple[int, CloudEvent]]:
+        """Up to 256 events in order from a sequence on."""
+        page: list[tuple[int, CloudEvent]] = []
+        async for stored in self._bus.read("MEDIA", [filters], start=start):
+            page.append((stored.sequence, from_json(stored.data)))
+            if len(page) == PAST_PAGE:
+                break
+        return page
+
+
+class KvCursors:
+    """Cursors in a KV bucket."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def get(self, name: str) -> str | None:
+        """The cursor."""
+        value = await self._bus.kv_get(CURSORS, name)
+        return value.decode() if value else None
+
+    async def put(self, name: str, value: str) -> None:
+        """Set it."""
+        await self._bus.kv_put(CURSORS, name, value.encode())
+
+
+@asynccontextmanager
+async def services(settings: Settings, bus: Bus) -> AsyncGenerator[Services]:
+    """Connect the services of a function process; decoder children are started."""
+    decoders = DecoderPool(settings)
+    documents = Documents.from_settings(settings)
+    async with Objects.from_settings(settings) as objects:
+        try:
+            await decoders.start()
+            yield Services(
+                settings=settings,
+                objects=objects,
+                clamd=Clamd.from_settings(settings),
+                decoders=decoders,
+                documents=documents,
+                history=StreamHistory(bus),
+                cursors=KvCursors(bus),
+                signal=bus.signal,
+            )
+        finally:
+            await decoders.aclose()
+            await documents.aclose()
+
+
+def policy(settings: Settings) -> Policy:
+    """The runtime's policy, from the settings."""
+    return Policy(
+        attempts=settings.attempts,
+        suspect_after=settings.suspect_after,
+        retry_base=settings.retry_base_seconds,
+        retry_max=settings.retry_max_seconds,
+        ack_wait=settings.ack_wait_seconds,
+        grace=settings.grace_seconds,
+    )
+
+
+def retention(settings: Settings) -> Retention:
+    """What streams keep, from the settings."""
+    return Retention(
+        media=settings.media_retention_seconds,
+        duplicate_window=settings.duplicate_window_seconds,
+        replicas=settings.replicas,
+    )
+
+
+def application(shared: Services | None = None) -> Application:
+    """What the runtime is told. Without services (provisioning, drawing the graph) no handler can run."""
+
+    def context(function: Function, envelope: Envelope) -> Context:
+        del function
+        assert shared is not None
+        return Context(shared, event_id=envelope.id, run=envelope.run, lane=envelope.lane)
+
+    async def gone(function: Function, envelope: Envelope, event: Any, _error: Any) -> Event | None:
+        """No bytes exist: that ends the delivery; only a media with no terminal event yet has failed."""
+        assert shared is not None
+        media_id = envelope.subject
+        if await shared.history.last(*(happened(name, media_id) for name in TERMINAL)):
+            return None
+        return Failed(
+            media=event.media,
+            function=function.name,
+            code="gone",
+            error="The uploaded object is gone and nothing was promoted from it: upload the file again.",
+            object=event.object,
+            identity=getattr(event, "identity", None),
+        )
+
+    return Application(
+        models=BY_TYPE,
+        subject=subject,
+        filters=filters,
+        context=context,
+        outcomes={Reject: rejected, DecodeRejected: rejected, Gone: gone},
+        failed=failed,
+        unavailable=(DependencyDown, DecoderUnavailable),
+        probes={
+            "minio": shared.objects.alive,
+            "clamd": shared.clamd.ping,
+            "mongo": shared.documents.alive,
+        }
+        if shared
+        else {},
+        sources={Notification: Source("UPLOADS", ("minio.>",), notified)},
+        encoders={Notification: announced},
+    )
+
+
+def subject(event: Event, envelope: Envelope) -> str:
+    """Where an event is published in MEDIA."""
+    media = cast("MediaEvent", event)
+    return str(Subject(media.event, media.known_kind(), envelope.lane, envelope.subject, envelope.run, envelope.part))
+
+
+def filters(model: type[Any], kinds: tuple[str, ...]) -> tuple[str, ...]:
+    """The subjects that carry an event; a base class stands for every event."""
+    name = cast("type[MediaEvent]", model).event if model is not MediaEvent else "*"
+    if name == "*":
+        return ("media.>",)
+    return tuple(f"media.{name}.{kind}.>" for kind in kinds) or (f"media.{name}.>",)
+
+
+async def rejected(function: Function, _envelope: Envelope, event: Any, error: Any) -> Event | None:
+    """A function's refusal, as an event."""
+    refusal = cast("Reject", error)
+    return Rejected(
+        media=event.media,
+        object=event.object,
+        function=function.name,
+        code=cast("Any", refusal.code),
+        reason=refusal.reason[:2000],
+        identity=getattr(event, "identity", None),
+        verdict=getattr(event, "verdict", None),
+    )
+
+
+def failed(function: Function, _envelope: Envelope, event: Any, letter: DeadLetter) -> Event | None:
+    """The event that says a function gave up on a media."""
+    if not isinstance(event, MediaEvent):
+        return None
+    return Failed(
+        media=event.media,
+        function=function.name,
+        products=function.products,
+        dead_letter=letter.letter_id,
+        error=f"{letter.error}: {letter.message}"[:2000],
+        object=getattr(event, "object", None),
+        identity=getattr(event, "identity", None),
+    )
+
+
+def notified(message: Message) -> tuple[Envelope, Notification]:
+    """A notification as a function's input: its id is of (bucket, key, version id), however often it is said.
+
+    Raises:
+        Unreadable: it is no notification.
+    """
+    try:
+        notification = Notification.parse(message.data)
+    except ValueError as error:
+        raise Unreadable(f"not a bucket notification: {error}") from error
+    event_id = derive_id("notification", notification.bucket, notification.key, notification.version_id)
+    media_id = notification.key.rpartition("/")[2]
+    return (
+        Envelope(
+            id=event_id,
+            type="tidegate.notification.v1",
+            source="/minio",
+            subject=media_id if re.fullmatch(r"[0-9a-f-]{36}", media_id) else "foreign",
+            time=notification.time,
+            dataschema=schema_uri("tidegate.notification.v1"),
+            traceparent=root_span(event_id),
+            lane="standard",
+            run="0",
+            part="receive",
+            data=notification,
+        ),
+        notification,
+    )
+
+
+def announced(output: Any, cause: Envelope) -> Outgoing:
+    """A notification that nobody else sent."""
+    notification = cast("Notification", output)
+    return Outgoing("minio.sweep", notification.payload(), f"sweep/{cause.id}/{notification.version_id}")

@@ -1,0 +1,102 @@
+"""The only one who deletes: what is promoted, refused, lost or removed leaves nothing behind."""
+
+from events.failpoints import failpoint
+from events.registry import function
+from infra.context import Context
+from infra.errors import Gone
+from infra.objects import SOURCE_SHA256, SOURCE_VERSION
+from schemas.events import Deleted, Discarded, MediaEvent, Overwritten, Promoted, Quarantined, Rejected
+from schemas.objects import ObjectRef
+from schemas.subjects import happened, quarantine_key, temp_key
+
+
+class NotKept(Exception):
+    """The copy in quarantine/ is not what was scanned."""
+
+
+@function(
+    on=Promoted | Rejected | Quarantined | Overwritten | Deleted, timeout=300, concurrency=8, announces_failure=False
+)
+async def discard(event: MediaEvent, ctx: Context) -> Discarded:
+    """Delete the objects that this event made needless."""
+    media_id = event.media.media_id
+    match event:
+        case Quarantined():
+            kept = await _keep(event, ctx)
+            gone = [event.object, *await _remove_all(media_id, ctx)]
+            await _remove(event.object, ctx)
+            return Discarded(media=event.media, cause=event.event, objects=tuple(gone), moved_to=kept)
+        case Deleted():
+            gone = await _remove_all(media_id, ctx)
+            gone += [await _remove(version, ctx) for version in await _versions(media_id, ctx)]
+            return Discarded(media=event.media, cause=event.event, objects=tuple(gone))
+        case Promoted():
+            gone = [await _remove(event.object, ctx)]
+            if await ctx.history.last(happened("quarantined", media_id), happened("deleted", media_id)):
+                # It came late: the media was condemned or deleted while it was being promoted.
+                gone += await _remove_all(media_id, ctx)
+            return Discarded(media=event.media, cause=event.event, objects=tuple(gone))
+        case Rejected() | Overwritten():
+            await _remove(event.object, ctx)
+            return Discarded(
+                media=event.media,
+                cause=event.event,
+                objects=(event.object,),
+                subject_version=event.object.version_id,
+            )
+        case _:
+            raise AssertionError(event)
+
+
+async def _keep(event: Quarantined, ctx: Context) -> ObjectRef | None:
+    """Copy a condemned file to quarantine/, for operators; None if its bytes are gone already."""
+    key = quarantine_key(event.media.media_id)
+    try:
+        source = await ctx.objects.resolve(event.object)
+        copied = await ctx.objects.copy(
+            source,
+            key,
+            content_type="application/octet-stream",
+            metadata={SOURCE_VERSION: f"{event.object.version_id}", SOURCE_SHA256: f"{event.object.sha256}"},
+        )
+    except Gone:
+        # Moved before this delivery came again.
+        return await _kept(event, ctx)
+    failpoint("discard.copied")
+    if event.object.sha256 is not None and copied.sha256 != event.object.sha256:
+        raise NotKept(f"{key}: scanned as {event.object.sha256}, copied as {copied.sha256}")
+    return ObjectRef(bucket=event.object.bucket, key=key, size=event.object.size, sha256=copied.sha256)
+
+
+async def _kept(event: Quarantined, ctx: Context) -> ObjectRef | None:
+    key = quarantine_key(event.media.media_id)
+    info = await ctx.objects.head(key)
+    if info is None:
+        return None
+    return ObjectRef(bucket=event.object.bucket, key=key, size=info.size, sha256=event.object.sha256)
+
+
+async def _remove_all(media_id: str, ctx: Context) -> list[ObjectRef]:
+    """Everything made of a media: its original, every product, its work in progress."""
+    gone: list[ObjectRef] = []
+    for prefix in (f"permanent/{media_id}/", f"work/{media_id}/"):
+        async for entry in ctx.objects.list(prefix):
+            gone.append(ObjectRef(bucket=ctx.objects.bucket, key=entry.key, size=entry.size))
+            await ctx.objects.delete(entry.key)
+            failpoint("discard.removed")
+    return gone
+
+
+async def _remove(ref: ObjectRef, ctx: Context) -> ObjectRef:
+    await ctx.objects.delete(ref.key, ref.version_id)
+    failpoint("discard.deleted")
+    return ref
+
+
+async def _versions(media_id: str, ctx: Context) -> list[ObjectRef]:
+    key = temp_key(media_id)
+    return [
+        ObjectRef(bucket=ctx.objects.bucket, key=key, version_id=entry.version_id, size=entry.size)
+        async for entry in ctx.objects.list_versions(key)
+        if entry.key == key
+    ]

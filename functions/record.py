@@ -1,0 +1,38 @@
+"""Every event, folded into its media's document; and, once nothing more is waited for, into its record."""
+
+from collections.abc import Sequence
+
+from events.failpoints import failpoint
+from events.registry import function
+from infra.context import Context
+from infra.records import merge_record
+from schemas.document import TERMINAL_STATES, CloudEvent, Fold
+from schemas.events import MediaEvent
+
+
+@function(on=MediaEvent, batch=256, linger=0.1, concurrency=2, timeout=120, announces_failure=False)
+async def record(events: Sequence[CloudEvent], ctx: Context) -> None:
+    """Fold a batch of events: read the documents, write each only if nobody else wrote it meanwhile, else again."""
+    fresh: dict[str, list[CloudEvent]] = {}
+    for event in events:
+        fresh.setdefault(event["subject"], []).append(event)
+    ended: dict[str, Fold] = {}
+    done = False
+    while not done:
+        stored = await ctx.documents.folds(fresh)
+        changed: dict[str, tuple[str | None, Fold]] = {}
+        for media_id, additions in fresh.items():
+            fold = stored.get(media_id)
+            digest = fold.digest() if fold else None
+            fold = fold or Fold(media_id)
+            for addition in additions:
+                fold.add(addition)
+            if fold.digest() != digest:
+                changed[media_id] = (digest, fold)
+            if fold.state() in TERMINAL_STATES:
+                ended[media_id] = fold
+        done = await ctx.documents.write(changed)
+    failpoint("record.written")
+    for fold in ended.values():
+        await merge_record(ctx.objects, fold)
+        failpoint("record.merged")

@@ -1,0 +1,36 @@
+"""From `identified` to `scanned`: ClamAV looks at every byte, and the SHA-256 is computed on the way through."""
+
+from events.errors import Reject
+from events.registry import function
+from infra.context import Context
+from infra.errors import DependencyDown
+from schemas.events import Identified, Quarantined, Scanned
+from schemas.media import Verdict
+
+
+@function(on=Identified, timeout=900, concurrency=8)
+async def scan(event: Identified, ctx: Context) -> Scanned | Quarantined:
+    """Stream the object through ClamAV and say what was found."""
+    async with ctx.objects.open(event.object) as chunks:
+        found = await ctx.clamd.scan(chunks)
+    verdict = Verdict(
+        status=found.status,
+        signature=found.signature,
+        engine=found.version.engine,
+        signatures=str(found.version.signatures or ctx.settings.signatures_label),
+        bytes_scanned=found.size,
+        sha256=found.sha256,
+    )
+    scanned = event.object.model_copy(update={"sha256": verdict.sha256})
+    if verdict.status == "clean":
+        if verdict.bytes_scanned != event.object.size:
+            # Fail closed: ClamAV saw less (or more) than there is.
+            raise DependencyDown("clamd", f"scanned {verdict.bytes_scanned} of {event.object.size} bytes")
+        return Scanned.after(event, object=scanned, verdict=verdict)
+    if verdict.status == "unscannable" and ctx.settings.unscannable == "reject":
+        raise Reject(
+            "unscannable",
+            f"The virus scanner could not look inside the file ({verdict.signature}): "
+            "upload it without encryption or password, and not nested in archives.",
+        )
+    return Quarantined(media=event.media, object=scanned, identity=event.identity, verdict=verdict)

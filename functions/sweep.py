@@ -1,0 +1,153 @@
+"""What nobody announced is announced, what never came is abandoned, what got stuck is given back.
+
+With every notification lost, all files still arrive. Each pass goes in pages, keeps its place outside the function, and
+asks the stream (and, when that no longer knows, the record) before it says anything.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from events.envelope import Envelope
+from events.invoke import Invoke
+from events.registry import Because, Tick, function, registry
+from infra.context import Context
+from infra.listing import Entry
+from infra.records import read_record
+from schemas.document import TERMINAL_STATES, CloudEvent, Fold, event_name
+from schemas.events import EVENTS, Abandoned, Requested
+from schemas.notification import Notification
+from schemas.subjects import everything, happened
+
+PAGE = 200
+TEMP = "temp/"
+WAY = ("uploaded", "identified", "scanned", "probed", "promoted")
+
+Outputs = AsyncIterator[Notification | Because[Abandoned] | Invoke]
+
+
+@function(every=60, timeout=3600, announces_failure=False)
+async def sweep(_tick: Tick, ctx: Context) -> Outputs:
+    """Find what was missed: objects without an event, requests without an object, files that stand still."""
+    async for notification in _unannounced(ctx):
+        yield notification
+    async for abandoned in _never_came(ctx):
+        yield abandoned
+    async for invoke in _stuck(ctx):
+        yield invoke
+
+
+async def _unannounced(ctx: Context) -> AsyncGenerator[Notification]:
+    place = await ctx.cursors.get("sweep.temp") or ""
+    key, _, version = place.partition("\n")
+    old = datetime.now(UTC) - timedelta(seconds=ctx.settings.sweep_min_age_seconds)
+    page: list[Entry] = []
+    async for entry in ctx.objects.list_versions(TEMP, key_marker=key, version_marker=version):
+        page.append(entry)
+        if len(page) == PAGE:
+            for notification in await _missed(page, old, ctx):
+                yield notification
+            await ctx.cursors.put("sweep.temp", f"{entry.key}\n{entry.version_id}")
+            page.clear()
+    for notification in await _missed(page, old, ctx):
+        yield notification
+    if place or page:
+        await ctx.cursors.put("sweep.temp", "")
+
+
+async def _missed(page: Sequence[Entry], old: datetime, ctx: Context) -> list[Notification]:
+    """Of a page of temp/, the versions that no event knows."""
+    entries = [entry for entry in page if entry.last_modified < old and not entry.is_delete_marker]
+    if not entries:
+        return []
+    filters = [
+        question
+        for entry in entries
+        for media_id in [entry.key.removeprefix(TEMP)]
+        if _is_token(media_id)
+        for question in (
+            happened("uploaded", media_id),
+            happened("rejected", media_id),
+            happened("overwritten", media_id, str(entry.version_id)),
+        )
+    ]
+    told = await ctx.history.last(*filters) if filters else []
+    known = {(event["data"]["object"]["key"], event["data"]["object"]["version_id"]) for event in told}
+    return [
+        Notification(
+            bucket=ctx.settings.bucket,
+            key=entry.key,
+            version_id=str(entry.version_id),
+            size=entry.size,
+            time=entry.last_modified,
+        )
+        for entry in entries
+        if (entry.key, entry.version_id) not in known and not await _recorded(entry, ctx)
+    ]
+
+
+async def _recorded(entry: Entry, ctx: Context) -> bool:
+    """Whether the record knows this version: the stream forgets after its retention."""
+    fold = await read_record(ctx.objects, entry.key.removeprefix(TEMP))
+    if fold is None:
+        return False
+    objects: list[dict[str, str]] = [event["data"]["object"] for event in fold.events() if event["data"].get("object")]
+    return any(known.get("version_id") == entry.version_id for known in objects)
+
+
+async def _never_came(ctx: Context) -> AsyncGenerator[Because[Abandoned]]:
+    start = int(await ctx.cursors.get("sweep.requested") or 1)
+    patience = timedelta(seconds=ctx.settings.abandoned_after_seconds)
+    while page := await ctx.history.past("media.requested.>", start):
+        overdue: list[tuple[Requested, CloudEvent]] = []
+        for sequence, event in page:
+            requested = Requested.model_validate(event["data"])
+            if requested.expires_at + patience > datetime.now(UTC):
+                break
+            overdue.append((requested, event))
+            start = sequence + 1
+        if not overdue:
+            return
+        ids = [requested.media.media_id for requested, _ in overdue]
+        came = await ctx.history.last(
+            *(happened(name, media_id) for media_id in ids for name in ("uploaded", "abandoned", "deleted"))
+        )
+        ended = {event["subject"] for event in came}
+        for requested, event in overdue:
+            if requested.media.media_id not in ended:
+                yield Because(Abandoned(media=requested.media), Envelope.model_validate(event))
+        await ctx.cursors.put("sweep.requested", str(start))
+
+
+async def _stuck(ctx: Context) -> AsyncGenerator[Invoke]:
+    """Give unfinished media back to the functions they wait for, once in a while."""
+    patience = ctx.settings.stuck_after_seconds
+    now = datetime.now(UTC)
+    period = str(int(now.timestamp() // patience))
+    place = await ctx.cursors.get("sweep.stuck") or ""
+    known_period, _, sequence = place.partition(":")
+    start = int(sequence) if known_period == period else 1
+    while page := await ctx.history.past("media.uploaded.>", start):
+        for sequence_, event in page:
+            if datetime.fromisoformat(event["time"]) > now - timedelta(seconds=patience):
+                return
+            start = sequence_ + 1
+            for invoke in await _waiting(event["subject"], ctx):
+                yield invoke
+        await ctx.cursors.put("sweep.stuck", f"{period}:{start}")
+
+
+async def _waiting(media_id: str, ctx: Context) -> list[Invoke]:
+    fold = Fold.of(media_id, await ctx.history.last(everything(media_id)))
+    if fold.state() in TERMINAL_STATES:
+        return []
+    events = {event_name(event): event for event in fold.events()}
+    furthest = next((name for name in reversed(WAY) if name in events), None)
+    if furthest is None:
+        return []
+    envelope = Envelope.model_validate(events[furthest])
+    return [Invoke(taker.name, envelope) for taker in registry.taking(EVENTS[furthest]) if not taker.batch]
+
+
+def _is_token(text: str) -> bool:
+    """Whether a key's tail may stand in a subject: anything else nobody requested."""
+    return bool(text) and not any(character in " .*>\t\r\n\0" for character in text)

@@ -1,0 +1,95 @@
+"""What a function gets beside its event."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from infra.clamd import Clamd
+from infra.decoder import DecoderPool
+from infra.documents import Documents
+from infra.objects import Objects
+from infra.settings import Settings
+from schemas.document import CloudEvent
+
+
+class History(Protocol):
+    """What the stream MEDIA remembers: "did this happen?" without a database."""
+
+    async def last(self, *filters: str) -> list[CloudEvent]:
+        """The last event of each subject that matches one of the filters (see `schemas.subjects`)."""
+        ...
+
+    async def past(self, filters: str, start: int) -> "list[tuple[int, CloudEvent]]":
+        """Up to a few hundred events in order from a stream sequence on, with their sequences."""
+        ...
+
+
+class Cursors(Protocol):
+    """Where a long pass over something got to, kept outside the function."""
+
+    async def get(self, name: str) -> str | None:
+        """The cursor, None at the beginning."""
+        ...
+
+    async def put(self, name: str, value: str) -> None:
+        """Set it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all functions of a process share."""
+
+    settings: Settings
+    objects: Objects
+    clamd: Clamd
+    decoders: DecoderPool
+    documents: Documents
+    history: History
+    cursors: Cursors
+    signal: Callable[[str, bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One delivery's surroundings."""
+
+    services: Services
+    event_id: str
+    run: str
+    lane: str
+
+    @property
+    def settings(self) -> Settings:
+        """What the process was told."""
+        return self.services.settings
+
+    @property
+    def objects(self) -> Objects:
+        """MinIO."""
+        return self.services.objects
+
+    @property
+    def clamd(self) -> Clamd:
+        """ClamAV."""
+        return self.services.clamd
+
+    @property
+    def decoders(self) -> DecoderPool:
+        """Sandboxed children: the only place where a stranger's bytes are decoded."""
+        return self.services.decoders
+
+    @property
+    def documents(self) -> Documents:
+        """MongoDB."""
+        return self.services.documents
+
+    @property
+    def history(self) -> History:
+        """What happened, as the stream remembers it."""
+        return self.services.history
+
+    @property
+    def cursors(self) -> Cursors:
+        """Where long passes got to."""
+        return self.services.cursors

@@ -1,0 +1,228 @@
+"""What clients send to the gateway and what they get back (the HTTP API, version 1)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
+
+from schemas.media import CONTEXT_BYTES, Identity, Verdict
+from schemas.model import ContentType, Lane, MediaId, Name, Sha256
+from schemas.probe import DocumentProbe
+
+CONTEXT_DEPTH = 16
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for a word
+# No spaces but one after a semicolon: proxies and signatures disagree about the others.
+_MEDIA_TYPE = rf'^{_TOKEN}/{_TOKEN}(; ?{_TOKEN}=({_TOKEN}|"[!#-\[\]-~]*"))*$'
+_INT64 = 2**63
+
+State = Literal[
+    "pending", "uploaded", "processing", "ready", "rejected", "quarantined", "failed", "abandoned", "deleted"
+]
+
+
+class UploadRequest(BaseModel):
+    """A client's wish to upload one file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    filename: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
+        description="The file's name, any characters: shown to people, never part of a path."
+    )
+    content_type: Annotated[str, StringConstraints(max_length=255, pattern=_MEDIA_TYPE)] = Field(
+        description="The media type that the upload will declare, such as `application/pdf`."
+    )
+    size: int = Field(ge=0, description="The file's size in bytes; the upload must have exactly as many.")
+    lane: Lane | None = Field(default=None, description="One of the token's lanes; `standard` if not given.")
+    audience: tuple[Name, ...] = Field(
+        default=(), max_length=64, description="Which of the token's conversations and groups may see the file as well."
+    )
+    context: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description=f"`conversation_id`, `message_id`, `tags` and more, {CONTEXT_BYTES} bytes at most.",
+    )
+    form: bool = Field(default=False, description="For an HTML form (a POST policy) instead of a PUT.")
+
+    @field_validator("context")
+    @classmethod
+    def _storable(cls, context: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if len(repr(context)) > CONTEXT_BYTES:
+            raise ValueError(f"context is larger than {CONTEXT_BYTES} bytes: keep references in it, not content")
+        _check_storable(context, CONTEXT_DEPTH)
+        return context
+
+
+def _check_storable(value: JsonValue, depth: int) -> None:
+    """What every JSON and BSON reader takes back as it was: shallow, 64-bit, finite, field names without NUL."""
+    match value:
+        case dict() | list() if not depth:
+            raise ValueError(f"context is nested deeper than {CONTEXT_DEPTH} levels")
+        case dict():
+            if any("\0" in name for name in value):
+                raise ValueError("context has a field name with a NUL character")
+            for item in value.values():
+                _check_storable(item, depth - 1)
+        case list():
+            for item in value:
+                _check_storable(item, depth - 1)
+        case bool():
+            pass
+        case int() if not -_INT64 <= value < _INT64:
+            raise ValueError("context has an integer of more than 64 bits: send it as a string")
+        case float() if value - value != 0:
+            raise ValueError("context has a number that is infinite or none")
+        case _:
+            pass
+
+
+class UploadPut(BaseModel):
+    """PUT the file's bytes to `url` with exactly these headers.
+
+    412 means that the file is there already: a client that repeats its PUT takes it as success.
+    """
+
+    media_id: MediaId
+    method: Literal["PUT"] = "PUT"
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+class UploadForm(BaseModel):
+    """POST a multipart form to `url`: these fields first, then the file as `file`."""
+
+    media_id: MediaId
+    method: Literal["POST"] = "POST"
+    url: str
+    fields: dict[str, str]
+    expires_at: datetime
+
+
+class DeclaredMedia(BaseModel):
+    """What the client said about the file."""
+
+    filename: str
+    content_type: ContentType
+    size: int
+    owner: Name
+    audience: tuple[Name, ...] = ()
+    context: dict[str, JsonValue] = Field(default_factory=dict)
+    requested_at: datetime | None = None
+
+
+class VerdictView(Verdict):
+    """ClamAV's verdict."""
+
+    test_signatures: bool = Field(description="True: the signatures only find test files. Nothing real was looked for.")
+
+
+class Original(BaseModel):
+    """The promoted file."""
+
+    size: int
+    sha256: Sha256 | None = None
+    url: str | None = Field(
+        default=None, description="Where to get it until `url_expires_at`; none without the scope `read`."
+    )
+    url_expires_at: datetime | None = None
+
+
+class Rejection(BaseModel):
+    """Why the file was not let in."""
+
+    code: str
+    reason: str
+    function: str
+
+
+class Failure(BaseModel):
+    """Which function gave up, our fault; operators retry it."""
+
+    function: str
+    error: str
+    dead_letter: str | None = None
+
+
+class Step(BaseModel):
+    """One event of the history."""
+
+    time: datetime
+    event: str
+    function: str
+    run: str
+    code: str | None = None
+    reason: str | None = None
+
+
+class Queue(BaseModel):
+    """How much is before the media at the function it waits for. An upper bound."""
+
+    function: str
+    position: int = Field(ge=0, description="Events that wait or are worked on at this function, this one included.")
+    eta_seconds: float | None = Field(default=None, description="None: it can't be said honestly.")
+
+
+class MediaStatus(BaseModel):
+    """Everything about one media: where it is, what happened so far, and what it waits for."""
+
+    media_id: MediaId
+    state: State
+    lane: str
+    media: DeclaredMedia
+    identity: Identity | None = None
+    verdict: VerdictView | None = None
+    probe: DocumentProbe | None = None
+    original: Original | None = None
+    rejection: Rejection | None = None
+    failures: tuple[Failure, ...] = ()
+    history: tuple[Step, ...] = ()
+    waits_for: tuple[str, ...] = Field(
+        default=(), description="Functions that have the next say; `client`: the upload itself. Empty: nothing more."
+    )
+    queue: Queue | None = None
+    warnings: tuple[str, ...] = Field(default=(), description="What a person should know: test signatures, gaps.")
+
+
+class Deletion(BaseModel):
+    """The deletion is on record; the objects go shortly after."""
+
+    media_id: MediaId
+    state: Literal["deleted"] = "deleted"
+
+
+class Dependency(BaseModel):
+    """One server as the gateway sees it."""
+
+    up: bool
+    detail: str = ""
+
+
+class Readiness(BaseModel):
+    """Whether uploads can be taken, and who is missing if not."""
+
+    ready: bool
+    dependencies: dict[str, Dependency]
+    warnings: tuple[str, ...] = ()
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457, problem details)."""
+
+    type: str = Field(description="`urn:tidegate:problem:<code>`.")
+    title: str
+    status: int
+    detail: str = Field(description="What happened and what to do about it.")
+    errors: tuple[dict[str, Any], ...] | None = Field(
+        default=None, description="Where a request's body is wrong: `field` and `message`."
+    )
+
+
+def field_errors(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Pydantic's errors as `Problem.errors`: where and what, without repeating what was sent."""
+    return [
+        {
+            "field": ".".join(str(step) for step in cast("tuple[object, ...]", error["loc"])) or "body",
+            "message": str(error["msg"]).removeprefix("Value error, "),
+        }
+        for error in errors[:20]
+    ]
