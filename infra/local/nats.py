@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _WORKED_STREAMS = ("UPLOADS", "MEDIA", "TICKS")  # streams on which functions have consumers
-_READ_STREAMS = ("UPLOADS", "MEDIA", "DEAD", "TICKS", "KV_attempts")
+_READ_STREAMS = ("UPLOADS", "MEDIA", "DEAD", "TICKS", "KV_attempts", "KV_cursors")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ def permissions() -> dict[str, Permissions]:
                 "tick.>",
                 "progress.>",
                 "$KV.attempts.>",
+                "$KV.cursors.>",
+                "minio.sweep",
                 *_work(*_WORKED_STREAMS),
                 *_read(*_READ_STREAMS),
             ),
