@@ -3,10 +3,14 @@
 from events.errors import Reject
 from events.registry import function
 from infra.context import Context
-from infra.magic import HEAD_BYTES
-from infra.magic import identify as identify_head
+from infra.magic import HEAD_BYTES, identify_head
 from schemas.events import Identified, Uploaded
 from schemas.media import Identity
+
+_ACCEPTED = {
+    "application/pdf": Identity(kind="document", content_type="application/pdf", extension="pdf"),
+    "text/plain": Identity(kind="document", content_type="text/plain", extension="txt"),
+}
 
 
 @function(on=Uploaded, timeout=60, concurrency=8)
@@ -20,15 +24,11 @@ async def identify(event: Uploaded, ctx: Context) -> Identified:
     head = await ctx.objects.get(event.object, 0, HEAD_BYTES)
     found = await identify_head(ctx.decoders, head)
     declared = event.media.content_type.split(";")[0].strip().lower()
-    if found.kind is None or found.extension is None:
-        raise Reject(
-            "type_refused",
-            f"The file is {found.content_type}, which is not accepted: upload a PDF or a plain text.",
-        )
-    if found.content_type != declared:
+    if found not in _ACCEPTED:
+        raise Reject("type_refused", f"The file is {found}, which is not accepted: upload a PDF or a plain text.")
+    if found != declared:
         raise Reject(
             "type_mismatch",
-            f"The file was declared as {declared} and is {found.content_type}: request the upload with its real type.",
+            f"The file was declared as {declared} and is {found}: request the upload with its real type.",
         )
-    identity = Identity(kind=found.kind, content_type=found.content_type, extension=found.extension)
-    return Identified.after(event, identity=identity)
+    return Identified.after(event, identity=_ACCEPTED[found])
