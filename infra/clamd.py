@@ -23,8 +23,9 @@ PROBE_SECONDS: Final = 2.0
 SLOWEST_BYTES_PER_SECOND: Final = 4 * 1024 * 1024
 
 _OPENING: Final = b"zIDSESSION\0zVERSION\0zINSTREAM\0"
-_END: Final = b"\0\0\0\0zVERSION\0zEND\0"
-_VERSION_BEFORE, _STREAM, _VERSION_AFTER = "1: ", "2: ", "3: "
+_END: Final = b"\0\0\0\0zEND\0"
+# To VERSION and to INSTREAM, which a session numbers.
+_ANSWERS: Final = ("1: ", "2: ")
 _TOO_LONG: Final = "INSTREAM size limit exceeded. ERROR"
 _NOT_LOOKED_INTO: Final = ("Heuristics.Limits.Exceeded", "Heuristics.Encrypted")
 _VERSION: Final = re.compile(r"ClamAV ([^/\s]+)(?:/(\d+)/(.+))?")
@@ -54,8 +55,8 @@ class Verdict:
         signature: The signature that was found (`infected`), or the limit that was met (`unscannable`).
         size: Bytes of the stream that clamd was given.
         sha256: Of those bytes, in hexadecimal; none when clamd wouldn't take the whole stream.
-        version: Engine and signatures that scanned. When signatures were reloaded meanwhile, the older ones: a
-            verdict never claims more than was looked for.
+        version: Engine and signatures as the stream began. When newer ones were loaded before its end, the scan used
+            those, and the verdict claims less than was looked for rather than more.
     """
 
     status: Literal["clean", "infected", "unscannable"]
@@ -119,7 +120,8 @@ class Clamd:
             wire.close()
 
     async def _scanned(self, wire: Wire, chunks: AsyncIterable[bytes]) -> Verdict:
-        # A session costs nothing measurable and lets VERSION be asked on both sides of the very stream.
+        # A session costs nothing measurable over a plain INSTREAM and gives VERSION on the same connection. It is asked
+        # before: clamd answers it in two pieces, and of one asked behind the stream the verdict may come in between.
         digest, size, head = hashlib.sha256(), 0, _OPENING
         complete = False
         try:
@@ -131,29 +133,23 @@ class Clamd:
                 digest.update(chunk)
                 size += len(chunk)
             # An answer before the end isn't about this stream, whatever it says.
-            if not any(line.startswith(_STREAM.encode()) for line in wire.waiting()):
+            if not wire.heard(_ANSWERS[-1]):
                 await wire.send(head, _END, self._write_seconds)
                 complete = True
         except HungUp:
             pass  # clamd hung up on a stream that is too long; its answer is still there to be read
         patience = self._reply_seconds + size / SLOWEST_BYTES_PER_SECOND
-        answers = await _answers(wire, patience, {_VERSION_BEFORE, _STREAM} | ({_VERSION_AFTER} if complete else set()))
-        versions = [_version(text) for number, text in answers.items() if number != _STREAM]
-        older = min(versions, key=lambda version: version.signatures or 0)
-        status, signature = _judge(answers[_STREAM], complete=complete)
-        return Verdict(status, signature, size, digest.hexdigest() if complete else None, older)
+        version, answer = [await _answer(wire, number, patience) for number in _ANSWERS]
+        status, signature = _judge(answer, complete=complete)
+        return Verdict(status, signature, size, digest.hexdigest() if complete else None, _version(version))
 
 
-async def _answers(wire: Wire, seconds: float, wanted: set[str]) -> dict[str, str]:
-    """Read a session's answers, which come numbered and in any order, until all that are wanted are there."""
-    answers: dict[str, str] = {}
-    while wanted - answers.keys() and answers.get(_STREAM) != _TOO_LONG:  # after which clamd hangs up
-        line = await wire.line(seconds)
-        number, text = line[:3], line[3:]
-        if number not in wanted or number in answers:
-            raise DependencyDown("clamd", f"answered {line[:100]!r}")
-        answers[number] = text
-    return answers
+async def _answer(wire: Wire, number: str, seconds: float) -> str:
+    """The session's next answer, without the number of the command it belongs to."""
+    line = await wire.line(seconds)
+    if not line.startswith(number):
+        raise DependencyDown("clamd", f"answered {line[:100]!r}")
+    return line.removeprefix(number)
 
 
 def _judge(answer: str, *, complete: bool) -> tuple[Literal["clean", "infected", "unscannable"], str | None]:

@@ -67,8 +67,8 @@ class Wire:
         except OSError as error:
             raise HungUp(str(error)) from error
 
-    def waiting(self) -> list[bytes]:
-        """The answers that have come so far, the last one perhaps in part, without waiting and without taking them.
+    def heard(self, start: str) -> bool:
+        """Whether an answer that starts so has come already, at least in part; doesn't wait, and doesn't take it.
 
         Raises:
             HungUp: clamd has closed the connection.
@@ -79,7 +79,7 @@ class Wire:
             pass
         except OSError as error:
             raise HungUp(str(error)) from error
-        return bytes(self._received).split(b"\0")
+        return any(answer.startswith(start.encode()) for answer in self._received.split(b"\0"))
 
     async def line(self, seconds: float) -> str:
         """The next answer, without its final NUL.

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minio import Minio
+from minio.commonconfig import ENABLED
 from minio.credentials.providers import StaticProvider
 from minio.minioadmin import MinioAdmin
-from minio.versioningconfig import ENABLED, VersioningConfig
+from minio.versioningconfig import VersioningConfig
 
 from infra.objects import Objects
 
@@ -75,9 +76,10 @@ class MinioServer(Server):
 
     def add_user(self, name: str, secret: str, policy: Path) -> None:
         """Add a user who may do what a policy file says, and nothing else."""
-        admin = MinioAdmin(self.url.removeprefix("http://"), StaticProvider(*ROOT), region=REGION, secure=False)
+        host = self.url.removeprefix("http://")
+        admin = MinioAdmin(endpoint=host, credentials=StaticProvider(*ROOT), region=REGION, secure=False)
         admin.user_add(name, secret)
-        admin.policy_add(f"{name}-policy", str(policy))
+        admin.policy_add(f"{name}-policy", policy)  # pyright: ignore[reportUnknownMemberType] - the SDK's PathLike
         admin.attach_policy([f"{name}-policy"], user=name)
 
 

@@ -7,7 +7,7 @@ import os
 import struct
 import tarfile
 import zipfile
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -76,7 +76,7 @@ class TestRealClamd:
         assert verdict.sha256 == hashlib.sha256(EICAR + tail).hexdigest()
 
     async def test_infected_inside_an_archive(self, clamd: Clamd) -> None:
-        """clamd looks into archives through this adapter."""
+        """Archives are looked into."""
         assert (await clamd.scan(stream(archive({"a.txt": EICAR})))).status == "infected"
 
     async def test_encrypted_archive(self, clamd: Clamd) -> None:
@@ -169,19 +169,11 @@ class TestSignatureVersion:
             assert verdict.status == "infected"
             assert verdict.version.signatures == 27450
             (server.signatures / "daily.cud").write_bytes(daily(27451))
-            await reload(clamd)
+            await reload(server)
             async with asyncio.timeout(20):
                 while (await clamd.version()).signatures != 27451:
-                    await asyncio.sleep(0.02)
+                    pass  # each look is a round trip
             assert (await clamd.scan(stream(b"a"))).version.signatures == 27451
-
-    async def test_older_when_reloaded_meanwhile(self, tmp_path: Path) -> None:
-        """Signatures reloaded under a scan: the verdict names the older ones."""
-        for order in (("27451", "27450"), ("27450", "27451")):
-            replies = [b"1: ClamAV 1.4.6/%s/x\0" % order[0].encode()]
-            replies += [b"3: ClamAV 1.4.6/%s/y\0002: stream: OK\0" % order[1].encode()]
-            async with fake(tmp_path, *replies) as clamd:
-                assert (await clamd.scan(stream(b"a"))).version.signatures == 27450
 
 
 class TestFailsClosed:
@@ -196,7 +188,7 @@ class TestFailsClosed:
             assert caught.value.dependency == "clamd"
 
     async def test_killed_mid_stream(self) -> None:
-        """clamd killed while it is sent a stream gives no verdict."""
+        """A clamd killed while it is sent a stream gives no verdict."""
         with clamd_server() as server:
 
             async def source() -> AsyncGenerator[bytes]:
@@ -239,26 +231,26 @@ class TestFailsClosed:
             b"2: \0",
             b"stream: OK\0",
             b"4: stream: OK\0",
-            b"2: stream: OK\0002: stream: OK\0",
+            b"3: 2: stream: OK\0",
             b"\xff\xfe\0",
             b"x" * 200_000,
         ],
     )
     async def test_lies(self, tmp_path: Path, last: bytes) -> None:
         """Half a line, another line, an error, or no line at all is no verdict."""
-        async with fake(tmp_path, b"1: ClamAV 1.4.6\0", b"3: ClamAV 1.4.6\0" + last) as clamd:
+        async with fake(tmp_path, b"1: ClamAV 1.4.6\0", last) as clamd:
             with pytest.raises(DependencyDown):
                 await clamd.scan(stream(b"a" * 1000))
 
     async def test_truth(self, tmp_path: Path) -> None:
         """The fake that the lies are told by is believed when it tells the truth."""
-        async with fake(tmp_path, b"1: ClamAV 1.4.6\0", b"2: stream: OK\0003: ClamAV 1.4.6\0") as clamd:
+        async with fake(tmp_path, b"1: ClamAV 1.4.6\0", b"2: stream: OK\0") as clamd:
             verdict = await clamd.scan(stream(b"a" * 1000))
         assert (verdict.status, verdict.version) == ("clean", ClamVersion("1.4.6"))
 
     async def test_answer_before_the_end(self, tmp_path: Path) -> None:
         """An OK that came before the stream's end isn't about the stream."""
-        async with fake(tmp_path, b"1: ClamAV 1.4.6\0002: stream: OK\0", b"3: ClamAV 1.4.6\0") as clamd:
+        async with fake(tmp_path, b"1: ClamAV 1.4.6\0002: stream: OK\0") as clamd:
             with pytest.raises(DependencyDown, match="before the stream's end"):
                 await clamd.scan(pieces(bytes(MIB)))
 
@@ -270,7 +262,7 @@ class TestFailsClosed:
 
     async def test_no_version(self, tmp_path: Path) -> None:
         """A verdict that can't say who scanned is none."""
-        async with fake(tmp_path, b"1: what?\0", b"2: stream: OK\0003: ClamAV 1.4.6\0") as clamd:
+        async with fake(tmp_path, b"1: what?\0", b"2: stream: OK\0") as clamd:
             with pytest.raises(DependencyDown, match="to VERSION"):
                 await clamd.scan(stream(b"a"))
 
@@ -295,29 +287,32 @@ def encrypted_archive() -> bytes:
 
 
 def daily(version: int) -> bytes:
-    """An unsigned daily database: a 512-byte header as `sigtool` writes it, then a tar with the EICAR signature."""
-    output = io.BytesIO()
+    """An unsigned daily database as `sigtool` writes it: a 512-byte header, then a tar, its contents listed first."""
     signatures = eicar_database()["tests.ndb"]
+    header = f"ClamAV-VDB:22 Nov 2025 12-00 +0000:{version}:1:90:{'0' * 32}:x:tests:1763812800"
+    info = f"{header}\ndaily.ndb:{len(signatures)}:{hashlib.sha256(signatures).hexdigest()}\n".encode()
+    output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, content in (("COPYING", b"none\n"), ("daily.ndb", signatures)):
+        for name, content in (("daily.info", info), ("daily.ndb", signatures)):
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    body = output.getvalue()
-    digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
-    header = f"ClamAV-VDB:22 Nov 2026 12-00 +0000:{version}:1:90:{digest}:x:tests:1795348800"
-    return header.ljust(512).encode() + body
+    return header.ljust(512).encode() + output.getvalue()
 
 
-async def reload(clamd: Clamd) -> None:
+async def reload(server: ClamdServer) -> None:
     """Have clamd load its signatures again."""
-    assert await clamd._command("RELOAD") == "RELOADING"
+    reader, writer = await asyncio.open_unix_connection(server.path)
+    writer.write(b"zRELOAD\0")
+    assert await reader.read() == b"RELOADING\0"
+    writer.close()
+    await writer.wait_closed()
 
 
 @asynccontextmanager
 async def fake(
     directory: Path, greeting: bytes, farewell: bytes = b"", *, hang_up: bool = False
-) -> AsyncIterator[Clamd]:
+) -> AsyncGenerator[Clamd]:
     """A clamd that says one thing when the stream begins, another when it has ended, and closes."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -346,7 +341,7 @@ async def fake(
 
 
 @asynccontextmanager
-async def tcp_relay(path: Path) -> AsyncIterator[str]:
+async def tcp_relay(path: Path) -> AsyncGenerator[str]:
     """A TCP port that leads to a Unix socket."""
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

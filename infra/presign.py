@@ -1,0 +1,220 @@
+"""Signed permission to upload one object, or to download one, handed to clients who talk to MinIO themselves.
+
+minio-py's own helper signs the host alone; here the type, the length and `If-None-Match: *` are signed as well, so
+that MinIO refuses any other body than the one that was announced, and any second one. AWS Signature Version 4, query
+parameters: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html; forms:
+https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
+"""
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Self
+from urllib.parse import quote
+
+from minio.signer import get_credential_string, post_presign_v4
+from yarl import URL
+
+from infra.s3 import UNSIGNED, escape
+from infra.settings import Settings
+
+LONGEST_SECONDS: Final = 7 * 86400
+
+_ALGORITHM: Final = "AWS4-HMAC-SHA256"
+
+
+@dataclass(frozen=True, slots=True)
+class PresignedPut:
+    """A URL to PUT to, the headers the client must send exactly so, and when it stops working."""
+
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PostForm:
+    """A URL to POST a multipart form to, its fields (the file comes last, as `file`), and when it stops working."""
+
+    url: str
+    fields: dict[str, str]
+    expires_at: datetime
+
+
+class Presigner:
+    """Signs for one bucket with one set of credentials; talks to nobody.
+
+    Whoever holds a signed URL can do what the signer could with that method and key, so the signer of uploads may
+    only put under `temp/`: an unsigned `x-amz-copy-source` added to the request would copy what the signer may read.
+    """
+
+    def __init__(self, *, url: str, region: str, access_key: str, secret_key: str, bucket: str) -> None:
+        base = URL(url)
+        if base.scheme not in {"http", "https"} or not base.host_port_subcomponent or base.path != "/":
+            raise ValueError(f"MinIO's public URL must be http(s)://host[:port], not {url!r}")
+        self._host = base.host_port_subcomponent
+        self._root = f"{base.scheme}://{self._host}"
+        self._region = region
+        self._access_key = access_key
+        self._secret_key = secret_key
+        self._bucket = bucket
+
+    @classmethod
+    def uploads(cls, settings: Settings) -> Self:
+        """Sign uploads with the signer's credentials, for the address that clients see."""
+        return cls(
+            url=settings.minio_public_url or settings.minio_url,
+            region=settings.minio_region,
+            access_key=settings.signer_access_key,
+            secret_key=settings.signer_secret_key.get_secret_value(),
+            bucket=settings.bucket,
+        )
+
+    @classmethod
+    def downloads(cls, settings: Settings) -> Self:
+        """Sign downloads with this process's own credentials, for the address that clients see."""
+        return cls(
+            url=settings.minio_public_url or settings.minio_url,
+            region=settings.minio_region,
+            access_key=settings.minio_access_key,
+            secret_key=settings.minio_secret_key.get_secret_value(),
+            bucket=settings.bucket,
+        )
+
+    def presign_put(
+        self, key: str, *, content_type: str, size: int, expires: int, now: datetime | None = None
+    ) -> PresignedPut:
+        """Permit one PUT of exactly `size` bytes of this type under this key, unless there is an object already.
+
+        A second PUT is answered 412, which a client that isn't sure of its first may take as success.
+
+        Args:
+            key: The object's key.
+            content_type: The media type the client declared.
+            size: Length in bytes.
+            expires: Seconds the URL is valid, at most seven days.
+            now: When the seconds begin; none: now.
+        """
+        headers = {"Content-Type": content_type, "Content-Length": str(size), "If-None-Match": "*"}
+        now = now or datetime.now(UTC)
+        return PresignedPut(self._signed(("PUT", key), {}, headers, expires, now), headers, _expiry(now, expires))
+
+    def presign_get(
+        self,
+        key: str,
+        *,
+        expires: int,
+        file_name: str | None = None,
+        inline: bool = False,
+        content_type: str | None = None,
+        version_id: str | None = None,
+        now: datetime | None = None,
+    ) -> str:
+        """Permit reading one object.
+
+        Args:
+            key: The object's key.
+            expires: Seconds the URL is valid, at most seven days.
+            file_name: What the download is called: a client's own words, escaped here.
+            inline: Let a browser show it, rather than save it.
+            content_type: What the answer says it is, whatever was stored.
+            version_id: The version; none: the newest.
+            now: When the seconds begin; none: now.
+        """
+        query: dict[str, str] = {}
+        if version_id is not None:
+            query["versionId"] = version_id
+        if file_name is not None or inline:
+            query["response-content-disposition"] = content_disposition(file_name, inline=inline)
+        if content_type is not None:
+            query["response-content-type"] = content_type
+        return self._signed(("GET", key), query, {}, expires, now or datetime.now(UTC))
+
+    def post_policy(
+        self,
+        key: str,
+        *,
+        content_type: str,
+        least: int,
+        most: int,
+        expires: int,
+        now: datetime | None = None,
+    ) -> PostForm:
+        """Permit an HTML form to upload under this key, of this type, of `least` to `most` bytes.
+
+        Unlike a PUT, a form can overwrite what it wrote until it expires.
+        """
+        now = now or datetime.now(UTC)
+        expires_at = _expiry(now, expires)
+        fields = {
+            "key": key,
+            "Content-Type": content_type,
+            "x-amz-algorithm": _ALGORITHM,
+            "x-amz-credential": get_credential_string(self._access_key, now, self._region),
+            "x-amz-date": _amz(now),
+        }
+        conditions: list[tuple[str, str | int, str | int]] = [("eq", "$bucket", self._bucket)]
+        conditions += [("eq", f"${name}", value) for name, value in fields.items()]
+        conditions += [("content-length-range", least, most)]
+        document = {"expiration": expires_at.strftime("%Y-%m-%dT%H:%M:%S.000Z"), "conditions": conditions}
+        policy = base64.b64encode(json.dumps(document).encode()).decode()
+        signature = post_presign_v4(policy, self._secret_key, now, self._region)
+        return PostForm(
+            f"{self._root}/{self._bucket}",
+            {**fields, "policy": policy, "x-amz-signature": signature},
+            expires_at,
+        )
+
+    def _signed(
+        self, request: tuple[str, str], query: dict[str, str], headers: dict[str, str], expires: int, now: datetime
+    ) -> str:
+        method, key = request
+        if not 1 <= expires <= LONGEST_SECONDS:
+            raise ValueError(f"a URL is valid for 1 to {LONGEST_SECONDS} seconds, not {expires}")
+        signed = {"host": self._host, **{name.lower(): value for name, value in headers.items()}}
+        names = ";".join(sorted(signed))
+        credential = get_credential_string(self._access_key, now, self._region)
+        parameters = {
+            **query,
+            "X-Amz-Algorithm": _ALGORITHM,
+            "X-Amz-Credential": credential,
+            "X-Amz-Date": _amz(now),
+            "X-Amz-Expires": str(expires),
+            "X-Amz-SignedHeaders": names,
+        }
+        path = f"/{self._bucket}/{escape(key)}"
+        canonical_query = "&".join(f"{quote(n, safe='')}={quote(v, safe='')}" for n, v in sorted(parameters.items()))
+        canonical_headers = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
+        canonical = f"{method}\n{path}\n{canonical_query}\n{canonical_headers}\n{names}\n{UNSIGNED}"
+        scope = credential.removeprefix(f"{self._access_key}/")
+        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        # The SDK's name says POST, what it does is HMAC a text with the day's signing key.
+        signature = post_presign_v4(
+            f"{_ALGORITHM}\n{_amz(now)}\n{scope}\n{digest}", self._secret_key, now, self._region
+        )
+        return f"{self._root}{path}?{canonical_query}&X-Amz-Signature={signature}"
+
+
+def content_disposition(file_name: str | None, *, inline: bool = False) -> str:
+    """A Content-Disposition header (RFC 6266) for a file name from a stranger.
+
+    The name's last path component, without control characters, goes twice: in plain ASCII for old clients, and
+    complete as RFC 5987 has it, where everything but letters, digits and `-._~` is percent-encoded.
+    """
+    kind = "inline" if inline else "attachment"
+    last = (file_name or "").replace("\\", "/").rsplit("/", 1)[-1]
+    name = "".join(character for character in last if character.isprintable()).strip()
+    if not name:
+        return kind
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()") else "_" for c in name)
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='-._~')}"
+
+
+def _amz(when: datetime) -> str:
+    return when.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _expiry(now: datetime, expires: int) -> datetime:
+    return now.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=expires)
