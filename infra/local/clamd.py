@@ -29,6 +29,8 @@ def render(*, socket: Path, signatures: Path, temporary: Path) -> str:
         "StreamMaxLength": CLAMD_CEILING,
         "MaxFileSize": CLAMD_CEILING,
         "MaxScanSize": CLAMD_CEILING,
+        # Milliseconds. A slow or stopped machine is no property of the file: the caller's own timeout must come first.
+        "MaxScanTime": "600000",
         "AlertExceedsMax": "yes",
         "AlertEncrypted": "yes",
         # Decoding every image for its fuzzy hash is four times the work, to find phishing pictures in mail.
