@@ -1,0 +1,24 @@
+"""`python -m gateway`: the gateway as `TIDEGATE_*` describes it. Exit code 0 after SIGTERM, 3 without its servers."""
+
+import sys
+
+import uvloop
+
+from gateway.server import serve
+from infra.logs import configure
+from infra.settings import Settings
+from infra.tokens import checked_secret
+
+DEPENDENCY_DOWN = 3
+
+
+def main() -> int:
+    """Serve until told to stop."""
+    settings = Settings()
+    configure(settings)
+    checked_secret(settings.jwt_secret.get_secret_value())
+    return 0 if uvloop.run(serve(settings)) else DEPENDENCY_DOWN
+
+
+if __name__ == "__main__":
+    sys.exit(main())

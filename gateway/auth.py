@@ -1,0 +1,46 @@
+"""Who asks, and what the token lets them do."""
+
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import Request
+
+from gateway.problems import ProblemError
+from gateway.services import services
+from infra.tokens import Claims, Scope, TokenRefused
+
+SECURITY: Final = [{"bearer": list[str]()}]
+_CHALLENGE = {"www-authenticate": "Bearer"}
+
+
+def bearer(request: Request, *scopes: Scope) -> Claims:
+    """The claims of the request's token, which must grant one of these scopes.
+
+    Raises:
+        ProblemError: 401 without a valid token, 403 without the scope.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise ProblemError(
+            HTTPStatus.UNAUTHORIZED,
+            "token_missing",
+            "Send a bearer token in the `Authorization` header; `tidegate token` issues them.",
+            _CHALLENGE,
+        )
+    try:
+        claims = services(request).verifier.verify(token.strip())
+    except TokenRefused as refusal:
+        raise ProblemError(
+            HTTPStatus.UNAUTHORIZED,
+            "token_refused",
+            f"{str(refusal).capitalize()}: get a new one.",
+            {"www-authenticate": 'Bearer error="invalid_token"'},
+        ) from None
+    if not any(claims.may(scope) for scope in scopes):
+        raise ProblemError(
+            HTTPStatus.FORBIDDEN,
+            "scope_missing",
+            f"This needs a token with scope {' or '.join(f'`{scope}`' for scope in scopes)}: ask for one.",
+            {"www-authenticate": f'Bearer error="insufficient_scope", scope="{scopes[0]}"'},
+        )
+    return claims

@@ -1,0 +1,128 @@
+"""Finding a media, and whether the asker may see it.
+
+The stream is asked first: it has an event from the moment it is published, while `record` may lag. A media whose
+`requested` is still in the stream has all its events there (they are removed oldest first), so MongoDB is asked
+only for older ones, or when the stream doesn't answer.
+"""
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+
+from events.bus import BusDown, BusError
+from gateway.problems import ProblemError, unavailable
+from gateway.services import Documents, Services
+from infra.errors import DependencyDown
+from infra.tokens import Claims
+from schemas.document import CloudEvent, Fold
+from schemas.subjects import everything
+
+# How long a person waits for one of the two before the other's answer is enough.
+PATIENCE_SECONDS: Final = 2.0
+STREAM: Final = "MEDIA"
+# Nothing else may reach a subject filter: `*` and `>` would ask for everybody's media.
+_MEDIA_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One media as the gateway knows it.
+
+    Attributes:
+        fold: all that is known.
+        events: every event seen, by id, those that lost their cell to a better one included.
+        newest: the sequence in the stream of its last event, 0 if the stream has none.
+        gap: why something may be missing; empty if nothing is.
+    """
+
+    fold: Fold
+    events: dict[str, CloudEvent]
+    newest: int
+    gap: str = ""
+
+
+async def find(at: Services, claims: Claims, media_id: str) -> Found:
+    """The media, if it exists and this caller may see it.
+
+    Raises:
+        ProblemError: 404, the same for what isn't there and for what is somebody else's; 503 when nobody can say.
+    """
+    if not _MEDIA_ID.fullmatch(media_id):
+        raise unknown()
+    found = await _look(at, media_id)
+    if not may_see(claims, found.fold):
+        raise unknown()
+    return found
+
+
+def unknown() -> ProblemError:
+    """404, whatever the reason: ids are not confirmed to strangers."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "media_not_found",
+        "There is no such media, or it isn't yours: check the id and whose token you use.",
+    )
+
+
+def may_see(claims: Claims, fold: Fold) -> bool:
+    """Whether the caller owns the media or shares an audience with it."""
+    media = fold.known().get("media", {})
+    owner = media.get("owner")
+    # A foreign object (no owner) is nobody's.
+    return owner is not None and (
+        owner == claims.owner or not set(claims.audiences).isdisjoint(media.get("audience", ()))
+    )
+
+
+async def _look(at: Services, media_id: str) -> Found:
+    fold, events, newest, gap = Fold(media_id), dict[str, CloudEvent](), 0, ""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            stored = await at.bus.last(STREAM, [everything(media_id)])
+    except (BusError, TimeoutError) as error:
+        log.warning("status.stream_away", error=str(error) or type(error).__name__)
+        stored, gap = [], "NATS doesn't answer: the newest events may be missing"
+    for message in stored:
+        newest = max(newest, message.sequence)
+        if (event := read_event(message.data)) is not None:
+            fold.add(event)
+            events[event["id"]] = event
+    if "gateway" in fold.cells:
+        return Found(fold, events, newest)
+    try:
+        older = await _document(at.documents, media_id)
+    except (DependencyDown, TimeoutError):
+        if not fold.cells:
+            raise unavailable("Nobody can say where this media is right now") from None
+        return Found(fold, events, newest, "MongoDB doesn't answer: the oldest events may be missing")
+    if older is not None:
+        fold.merge(older)
+        events |= {event["id"]: event for event in older.events()}
+    elif gap:
+        raise unavailable("Nobody can say whether this media exists: NATS doesn't answer") from BusDown(gap)
+    return Found(fold, events, newest, gap)
+
+
+async def _document(documents: Documents | None, media_id: str) -> Fold | None:
+    if documents is None:
+        return None
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return await documents.get(media_id)
+
+
+def read_event(payload: bytes) -> CloudEvent | None:
+    """A message's event; None for what a stranger's function may have put there instead."""
+    try:
+        event = json.loads(payload)
+        if all(isinstance(event[name], str) for name in ("id", "type", "source", "time", "run", "part", "lane")):
+            return event if isinstance(event["data"], dict) and event["type"].count(".") else None
+    except (ValueError, KeyError, TypeError):
+        pass
+    return None

@@ -1,0 +1,52 @@
+"""How much is before a media at the function it waits for: the consumers' own figures, a few seconds old at most."""
+
+import asyncio
+import time
+from typing import Final
+
+from events.bus import Bus, BusError, ConsumerState
+from schemas.api import Queue
+
+FRESH_SECONDS: Final = 2.0
+PATIENCE_SECONDS: Final = 0.5
+# Without an answer (or the right to ask), a status call shouldn't wait for one each time.
+SULK_SECONDS: Final = 30.0
+
+
+class Queues:
+    """The consumers of MEDIA, asked for at most every other second whatever the number of callers."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._states: dict[str, ConsumerState] = {}
+        self._fresh_until = 0.0
+        self._asking: asyncio.Task[None] | None = None
+
+    async def at(self, functions: tuple[str, ...]) -> Queue | None:
+        """The longest queue among these functions; None if nobody can say."""
+        if not functions or functions == ("client",):
+            return None
+        if time.monotonic() >= self._fresh_until:
+            if self._asking is None:
+                self._asking = asyncio.create_task(self._ask())
+            await asyncio.shield(self._asking)
+        lengths = [
+            (state.pending + state.unacknowledged, name)
+            for name in functions
+            if (state := self._states.get(name)) is not None
+        ]
+        if not lengths:
+            return None
+        length, function = max(lengths)
+        return Queue(function=function, position=max(length, 1))
+
+    async def _ask(self) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                states = await self._bus.state("MEDIA")
+        except (BusError, TimeoutError):
+            self._states, fresh = {}, SULK_SECONDS
+        else:
+            self._states, fresh = {state.name: state for state in states}, FRESH_SECONDS
+        self._fresh_until = time.monotonic() + fresh
+        self._asking = None

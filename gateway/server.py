@@ -1,0 +1,107 @@
+"""The process: uvicorn from the settings, and an end without loose ends."""
+
+import asyncio
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
+from socket import socket
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from gateway.app import connected_app
+from gateway.services import WaitsFor, usual_path
+from infra.settings import Settings
+
+# A POST waits for NATS for five seconds at most.
+GRACE_SECONDS = 8
+log = structlog.get_logger()
+
+
+class Server(uvicorn.Server):
+    """uvicorn that ends open event streams first, and leaves the exit code to the caller.
+
+    Args:
+        app: The application.
+        settings: Host and port; 0 is a free one.
+        own_signals: Whether SIGTERM and SIGINT end it; False: whoever embeds it sets `should_exit`.
+    """
+
+    def __init__(self, app: FastAPI, settings: Settings, *, own_signals: bool = True) -> None:
+        config = uvicorn.Config(
+            app,
+            host=settings.gateway_host,
+            port=settings.gateway_port,
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        super().__init__(config)
+        self._app = app
+        self._own_signals = own_signals
+        self.listening = asyncio.Event()
+        self.url = ""
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Listen, and say where."""
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self.url = f"http://{host}:{port}"
+            log.info("gateway.listening", url=self.url)
+            self.listening.set()
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """End the streams, finish what runs, close."""
+        self._app.state.services.closing.set()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """End at SIGTERM and SIGINT; uvicorn's own would raise them again, and the exit would look like a crash."""
+        if not self._own_signals:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+async def serve(settings: Settings, *, waits_for: WaitsFor = usual_path, stop: asyncio.Event | None = None) -> bool:
+    """Run the gateway until SIGTERM, or until `stop` is set where the caller has the signals.
+
+    Returns:
+        False if it could not start, or NATS closed the connection for good.
+    """
+    refused: list[str] = []
+
+    def closed(reason: str) -> None:
+        log.error("gateway.nats_closed", reason=reason)
+        refused.append(reason)
+        server.should_exit = True
+
+    app = connected_app(settings, waits_for=waits_for, on_closed=closed)
+    server = Server(app, settings, own_signals=stop is None)
+    stopping = asyncio.create_task(_stop(server, stop)) if stop else None
+    try:
+        await server.serve()
+    finally:
+        if stopping:
+            stopping.cancel()
+    return bool(server.url) and not refused
+
+
+async def _stop(server: Server, stop: asyncio.Event) -> None:
+    await stop.wait()
+    server.should_exit = True

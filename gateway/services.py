@@ -1,0 +1,116 @@
+"""What the gateway's handlers share, injected by whoever makes the application."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fastapi import Request
+
+from events.bus import Bus
+from gateway.queues import Queues
+from gateway.readiness import Health
+from gateway.tail import Tail
+from infra.errors import DependencyDown
+from infra.objects import Objects
+from infra.presign import Presigner
+from infra.settings import Settings
+from infra.tokens import Verifier
+from schemas.document import Fold
+
+WaitsFor = Callable[[str], list[str]]
+"""The functions that take an event, by the event's name."""
+
+# The way to a terminal state; whoever knows the registry (the command line) injects what is really installed.
+_PATH = {
+    "requested": ["client"],
+    "uploaded": ["identify"],
+    "identified": ["scan"],
+    "scanned": ["probe"],
+    "probed": ["promote"],
+    "promoted": ["finish"],
+}
+
+
+def usual_path(event: str) -> list[str]:
+    """Who has the next say in a stock installation."""
+    return _PATH.get(event, [])
+
+
+class Documents(Protocol):
+    """What the gateway asks of the documents (`infra.documents.Documents`); both raise `DependencyDown`."""
+
+    async def get(self, media_id: str) -> Fold | None:
+        """The media's fold as `record` last wrote it."""
+        ...
+
+    async def alive(self) -> None:
+        """Return if MongoDB answers within two seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One gateway's surroundings.
+
+    Attributes:
+        settings: What the process was told.
+        bus: NATS; may publish `requested` and `deleted`, and read MEDIA.
+        documents: MongoDB; none: the stream alone is asked.
+        waits_for: who takes an event.
+        uploads: signs uploads with the signer's credentials.
+        downloads: signs downloads with the gateway's.
+        verifier: checks bearer tokens.
+        queues: how long the functions' queues are.
+        tail: wakes whoever watches a media.
+        health: who of the servers answers.
+        closing: set when the process is asked to end: open streams end.
+    """
+
+    settings: Settings
+    bus: Bus
+    documents: Documents | None
+    waits_for: WaitsFor
+    uploads: Presigner
+    downloads: Presigner
+    verifier: Verifier
+    queues: Queues
+    tail: Tail
+    health: Health
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @classmethod
+    def of(
+        cls, settings: Settings, bus: Bus, documents: Documents | None, objects: Objects, waits_for: WaitsFor
+    ) -> "Services":
+        """Make the signers, the verifier and the rest that the settings describe.
+
+        Raises:
+            ValueError: A setting can't work; the message names it.
+        """
+        probes = {
+            "nats": bus.alive,
+            "mongo": documents.alive if documents else _no_documents,
+            "minio": objects.alive,
+        }
+        return cls(
+            settings=settings,
+            bus=bus,
+            documents=documents,
+            waits_for=waits_for,
+            uploads=Presigner.uploads(settings),
+            downloads=Presigner.downloads(settings),
+            verifier=Verifier(settings.jwt_secret.get_secret_value()),
+            queues=Queues(bus),
+            tail=Tail(bus),
+            health=Health(probes, settings.signatures_label),
+        )
+
+
+async def _no_documents() -> None:
+    raise DependencyDown("mongo", "not configured")
+
+
+def services(request: Request) -> Services:
+    """The services of the application that took this request."""
+    return request.app.state.services
