@@ -13,10 +13,10 @@ from infra.local.threaded import ThreadedStack
 from tests.infra.local.on_nats import OnNats, on_nats
 
 
-async def test_each_upload_is_announced_twice(stack: ThreadedStack) -> None:
+async def test_each_upload_is_announced_twice(spare_stack: ThreadedStack) -> None:
     """An object under temp/ is announced by the fast and by the durable target; others are not."""
-    settings = stack.settings("operator")
-    async with on_nats(stack, "operator") as operator:
+    settings = spare_stack.settings("operator")
+    async with on_nats(spare_stack, "operator") as operator:
         await operator.ask("STREAM.CREATE.UPLOADS", {"name": "UPLOADS", "subjects": ["minio.>"], "allow_direct": True})
         await asyncio.to_thread(provision_bucket, settings)
         client = admin_client(settings)
@@ -45,16 +45,16 @@ async def arrived(operator: OnNats, subject: str) -> dict[str, list[dict[str, di
     raise TimeoutError(subject)
 
 
-def test_provisioning_again_changes_nothing(stack: ThreadedStack) -> None:
+def test_provisioning_again_changes_nothing(spare_stack: ThreadedStack) -> None:
     """A second run finds everything right and says nothing."""
-    settings = stack.settings("operator")
+    settings = spare_stack.settings("operator")
     provision_bucket(settings, notify=False)
     assert provision_bucket(settings, notify=False) == []
 
 
-def test_drift_is_reported_and_repaired(stack: ThreadedStack) -> None:
+def test_drift_is_reported_and_repaired(spare_stack: ThreadedStack) -> None:
     """What somebody changed by hand is put right, and the report names what was found."""
-    settings = stack.settings("operator")
+    settings = spare_stack.settings("operator")
     provision_bucket(settings, notify=False)
     client = admin_client(settings)
     client.set_bucket_versioning(bucket_name=settings.bucket, config=VersioningConfig(status=SUSPENDED))
