@@ -1,0 +1,191 @@
+"""Tidegate as its users meet it: real servers, real functions, uploads through presigned URLs."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+from pydantic_core import from_json
+from uuid_utils import uuid7
+
+from cli.application import application, policy, retention, services, subject
+from cli.worker import chosen
+from events.attempts import Policy
+from events.bus import Bus, Stored
+from events.envelope import HEADERS, begin, derive_id
+from events.nats import NatsBus
+from events.streams import provision
+from events.worker import Worker
+from infra.bucket import provision_bucket
+from infra.context import Services
+from infra.local.threaded import ThreadedStack
+from infra.objects import Objects
+from infra.presign import PostForm, Presigner, PresignedPut
+from infra.settings import Settings
+from schemas.document import CloudEvent, Fold, event_name
+from schemas.events import Requested
+from schemas.media import Media
+from schemas.subjects import everything, temp_key
+
+PATIENCE = 30.0
+
+FAST: dict[str, Any] = {
+    "ack_wait_seconds": 3.0,
+    "retry_base_seconds": 0.1,
+    "retry_max_seconds": 0.5,
+    "sweep_seconds": 3600.0,
+    "decoder_processes": 1,
+}
+"""Settings that make failures come and go quickly; ticks are given by hand."""
+
+
+@dataclass(slots=True)
+class System:
+    """A provisioned stack, seen by an operator, and by a client who uploads."""
+
+    stack: ThreadedStack
+    settings: Settings
+    bus: Bus
+    http: aiohttp.ClientSession
+    objects: Objects
+    """With the operator's credentials."""
+    presigner: Presigner
+    media_ids: list[str] = field(default_factory=list[str])
+
+    async def request(
+        self, body: bytes, content_type: str = "application/pdf", *, form: bool = False, expires: int = 900, **facts: Any
+    ) -> tuple[str, PresignedPut | PostForm]:
+        """Do what the gateway does: say `requested`, then sign the upload."""
+        media_id = str(uuid7())
+        now = datetime.now(UTC)
+        media = Media(
+            media_id=media_id,
+            **{"owner": "alice", "filename": "file", "content_type": content_type, "size": len(body)}
+            | {"requested_at": now}
+            | facts,
+        )
+        event = Requested(media=media, method="form" if form else "put", expires_at=now + timedelta(seconds=expires))
+        envelope = begin(event, event_id=derive_id("requested", media_id), source="gateway", lane="standard")
+        await self.bus.publish(
+            subject(event, envelope), envelope.encode(), message_id=envelope.id, headers=HEADERS
+        )
+        self.media_ids.append(media_id)
+        key = temp_key(media_id)
+        if form:
+            return media_id, self.presigner.post_policy(
+                key, content_type=content_type, least=0, most=max(len(body), 1) * 2, expires=expires
+            )
+        return media_id, self.presigner.presign_put(key, content_type=content_type, size=len(body), expires=expires)
+
+    async def send(self, where: PresignedPut | PostForm, body: bytes) -> int:
+        """Upload to a signed URL or form; the HTTP status."""
+        if isinstance(where, PresignedPut):
+            async with self.http.put(where.url, headers=where.headers, data=body) as response:
+                return response.status
+        form = aiohttp.FormData()
+        for name, value in where.fields.items():
+            form.add_field(name, value)
+        form.add_field("file", body)
+        async with self.http.post(where.url, data=form) as response:
+            return response.status
+
+    async def upload(self, body: bytes, content_type: str = "application/pdf", **options: Any) -> str:
+        """Request and upload; the media id."""
+        media_id, where = await self.request(body, content_type, **options)
+        status = await self.send(where, body)
+        assert status in {200, 204}, status
+        return media_id
+
+    async def events(self, media_id: str) -> list[CloudEvent]:
+        """Every event of a media, duplicates included, in the stream's order."""
+        return [from_json(stored.data) async for stored in self.bus.read("MEDIA", [everything(media_id)])]
+
+    async def last(self, media_id: str) -> list[Stored]:
+        """The last message of each of its subjects."""
+        return await self.bus.last("MEDIA", [everything(media_id)])
+
+    async def until(self, media_id: str, *names: str, patience: float = PATIENCE) -> CloudEvent:
+        """Wait for the first event of one of these names."""
+        async with asyncio.timeout(patience):
+            async for stored in self.bus.read("MEDIA", [everything(media_id)], follow=True):
+                event: CloudEvent = from_json(stored.data)
+                if event_name(event) in names:
+                    return event
+        raise AssertionError
+
+    async def ended(self, media_id: str, patience: float = PATIENCE) -> CloudEvent:
+        """Wait until nothing of a media is going on: a terminal event, and its temp object discarded."""
+        terminal = await self.until(
+            media_id, "ready", "rejected", "quarantined", "failed", "abandoned", "deleted", patience=patience
+        )
+        if event_name(terminal) not in {"failed", "abandoned"}:
+            await self.until(media_id, "discarded", patience=patience)
+        return terminal
+
+    async def fold(self, media_id: str) -> Fold:
+        """The fold of everything the stream says of a media."""
+        return Fold.of(media_id, await self.events(media_id))
+
+    async def keys(self, media_id: str) -> list[str]:
+        """Every object of a media, temp versions as `key@version`."""
+        found = [f"{entry.key}@{entry.version_id}" async for entry in self.objects.list_versions(temp_key(media_id))]
+        for prefix in ("permanent", "work", "quarantine", "records"):
+            found += [entry.key async for entry in self.objects.list(f"{prefix}/{media_id}")]
+        return found
+
+
+async def poll(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Wait for a condition that nobody announces; its first true value."""
+    async with asyncio.timeout(patience):
+        while True:
+            value = condition()
+            if asyncio.iscoroutine(value):
+                value = await value
+            if value:
+                return value
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def provisioned(stack: ThreadedStack, **changes: Any) -> AsyncGenerator[System]:
+    """A stack with bucket, streams and consumers, and nobody working."""
+    settings = stack.settings("operator", **(FAST | changes))
+    bus = await NatsBus.connect(settings.nats_url, name="tests")
+    try:
+        functions = chosen([], settings)
+        await provision(bus, application(), functions, retention(settings), settings.ack_wait_seconds)
+        await asyncio.to_thread(provision_bucket, settings)
+        async with aiohttp.ClientSession() as http, Objects.from_settings(settings) as objects:
+            presigner = Presigner.uploads(stack.settings("gateway"))
+            yield System(stack, settings, bus, http, objects, presigner)
+    finally:
+        await bus.aclose()
+
+
+@dataclass(slots=True)
+class Working:
+    """A worker in this process."""
+
+    worker: Worker
+    services: Services
+    policy: Policy
+
+
+@asynccontextmanager
+async def working(system: System, names: Iterable[str] = (), **changes: Any) -> AsyncGenerator[Working]:
+    """Functions at work in this process, with the functions' own credentials."""
+    settings = system.stack.settings("functions", **(FAST | changes))
+    bus = await NatsBus.connect(settings.nats_url, name="tests functions")
+    try:
+        async with services(settings, bus) as shared:
+            worker = Worker(bus, application(shared), chosen(names, settings), policy(settings))
+            await worker.start()
+            try:
+                yield Working(worker, shared, worker.policy)
+            finally:
+                await worker.drain()
+    finally:
+        await bus.aclose()
