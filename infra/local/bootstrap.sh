@@ -158,7 +158,7 @@ fail() {
     exit 1
 }
 
-have() { type -P "$1" >/dev/null; }
+have() { local found && found=$(type -P "$1") && [[ -x $found ]]; }
 
 find_program() { have "$1" || [[ -x /usr/sbin/$1 || -x /usr/local/sbin/$1 ]]; }
 

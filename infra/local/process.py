@@ -223,8 +223,10 @@ class Process:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._child is not None and self._child.returncode is None:
+            # asyncio's own send_signal polls first, and so takes the exit status away from its watcher:
+            # https://github.com/python/cpython/issues/87744
             with contextlib.suppress(ProcessLookupError):
-                self._child.send_signal(number)
+                os.kill(self._child.pid, number)
 
     def _log_tail(self) -> str:
         try:
