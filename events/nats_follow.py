@@ -1,0 +1,120 @@
+"""Reading a stream as it grows: an ordered push consumer, made anew after a gap, a silence or a reconnect.
+
+It costs the server nothing while nothing happens, and needs the right to create consumers on the stream, which
+gateways and operators have. The server stops sending when its flow-control questions stay unanswered; they are
+answered when the reader gets to them, so a slow reader holds back its own consumer and needs no memory.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+from nats.nuid import NUID
+
+from events.bus import BusDown, BusError, Stored
+from events.nats_api import api, moment
+from events.nats_link import Link, Received
+
+HEARTBEAT_SECONDS = 5
+# Two heartbeats missed: the consumer is gone.
+SILENCE_SECONDS = 11
+# A consumer whose reader vanished is removed by the server.
+INACTIVE_SECONDS = 60
+RETRY_SECONDS = 1.0
+NANOSECONDS = 1_000_000_000
+
+_names = NUID()
+
+
+async def follow_stored(link: Link, stream: str, subjects: Sequence[str], start: int) -> AsyncIterator[Stored]:
+    """Messages in order from sequence `start`, for ever.
+
+    Raises:
+        BusDown: the consumer can't be made at first (later it is tried again).
+        StreamMissing: no such stream.
+        BusClosed: the connection is closed for good.
+    """
+    begun = False
+    while True:
+        try:
+            async with contextlib.aclosing(_ordered(link, stream, subjects, start)) as messages:
+                async for each in messages:
+                    begun = True
+                    if each:
+                        yield each
+                        start = each.sequence + 1
+        except BusDown:
+            if not begun:
+                raise
+            await asyncio.sleep(RETRY_SECONDS)
+        await link.wait_up()
+
+
+async def _ordered(link: Link, stream: str, subjects: Sequence[str], start: int) -> AsyncIterator[Stored | None]:
+    """One consumer's messages until it breaks; None once it stands."""
+    queue: asyncio.Queue[Received | None] = asyncio.Queue()
+
+    def lost() -> None:
+        queue.put_nowait(None)
+
+    inbox = await link.inbox(queue.put_nowait)
+    link.lost.append(lost)
+    link.restored.append(lost)
+    name = _names.next().decode()
+    try:
+        config = _config(name, inbox.address("o"), subjects, start)
+        await api(link, f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config})
+        yield None
+        expected = 1
+        while True:
+            received = await _next(queue)
+            if received is None:
+                return
+            if received.status:
+                await _control(link, received)
+                continue
+            tokens = received.reply.split(".")
+            sequence, consumer_sequence, time = (int(token) for token in tokens[-4:-1][:3])
+            if consumer_sequence != expected:
+                return
+            expected += 1
+            yield Stored(received.subject, sequence, received.data, received.headers, moment(time))
+    finally:
+        link.lost.remove(lost)
+        link.restored.remove(lost)
+        inbox.forget()
+        with contextlib.suppress(BusError):
+            await inbox.leave()
+            await link.send(f"$JS.API.CONSUMER.DELETE.{stream}.{name}")
+
+
+async def _next(queue: "asyncio.Queue[Received | None]") -> Received | None:
+    try:
+        async with asyncio.timeout(SILENCE_SECONDS):
+            return await queue.get()
+    except TimeoutError:
+        return None
+
+
+async def _control(link: Link, received: Received) -> None:
+    """A flow-control question, or a heartbeat that repeats one that got lost."""
+    question = received.reply or received.headers.get("Nats-Consumer-Stalled")
+    if question:
+        await link.send(question)
+
+
+def _config(name: str, address: str, subjects: Sequence[str], start: int) -> dict[str, object]:
+    return {
+        "name": name,
+        "deliver_subject": address,
+        "deliver_policy": "by_start_sequence",
+        "opt_start_seq": max(start, 1),
+        "filter_subjects": list(subjects),
+        "ack_policy": "none",
+        "max_deliver": 1,
+        "flow_control": True,
+        "idle_heartbeat": HEARTBEAT_SECONDS * NANOSECONDS,
+        "inactive_threshold": INACTIVE_SECONDS * NANOSECONDS,
+        "mem_storage": True,
+        "num_replicas": 1,
+    }
