@@ -1,0 +1,5 @@
+"""`python -m cli` is `tidegate`."""
+
+from cli.main import main
+
+main()

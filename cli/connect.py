@@ -1,0 +1,86 @@
+"""Which installation a command talks to, and as whom."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cli.failures import DOWN, USAGE, CommandFailed
+from cli.output import note
+from events.nats import NatsBus
+from infra import logs
+from infra.local.state import StackInfo, StackNotRunning, load_stack
+from infra.settings import Settings
+
+DATA = Path(".tidegate")
+CONNECT_SECONDS = 5.0
+
+
+def stack(data: Path | None) -> StackInfo:
+    """The stack that runs from this directory, or from ./.tidegate.
+
+    Raises:
+        StackNotRunning: None does.
+    """
+    return load_stack((data or DATA).absolute())
+
+
+def settings(data: Path | None = None) -> Settings:
+    """An operator's settings: those of the stack in `data`, else `TIDEGATE_*`, else those of the stack in ./.tidegate.
+
+    Raises:
+        CommandFailed: There is neither; or a variable has a value that can't be.
+    """
+    found = _settings(data)
+    logs.configure(found)
+    return found
+
+
+def _settings(data: Path | None) -> Settings:
+    if data is not None:
+        return stack(data).settings("operator")
+    configured = configuration()
+    if configured.model_fields_set - {"log_level", "log_format"}:
+        return configured
+    try:
+        running = stack(None)
+    except StackNotRunning as error:
+        raise CommandFailed(
+            DOWN,
+            f"No installation is named by TIDEGATE_* variables, and {error}. "
+            "For another machine's, set the variables that `tidegate env` prints there.",
+        ) from None
+    note(f"Using the stack of {DATA}, as its operator.")
+    return running.settings("operator", log_level=configured.log_level, log_format=configured.log_format)
+
+
+def configuration() -> Settings:
+    """What `TIDEGATE_*` says, or the defaults.
+
+    Raises:
+        CommandFailed: A variable has a value that can't be.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"TIDEGATE_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False)
+        )
+        raise CommandFailed(USAGE, f"The settings can't be used: {problems}.") from None
+
+
+@asynccontextmanager
+async def connected(found: Settings, name: str) -> AsyncGenerator[NatsBus]:
+    """A connection to NATS for the length of a command.
+
+    Raises:
+        BusDown: No server answers.
+        BusClosed: The credentials were refused.
+    """
+    bus = await NatsBus.connect(found.nats_url, name=f"tidegate {name}", timeout=CONNECT_SECONDS)
+    try:
+        yield bus
+    finally:
+        await bus.aclose()

@@ -1,0 +1,67 @@
+"""Where words go: results to standard output, everything else to standard error."""
+
+import json
+import sys
+from datetime import datetime
+from functools import cache
+
+from rich.console import Console
+from rich.text import Text
+
+STYLES = {
+    "ready": "bold green",
+    "rejected": "yellow",
+    "quarantined": "bold magenta",
+    "failed": "bold red",
+    "abandoned": "dim",
+    "deleted": "dim",
+    "processing": "cyan",
+    "uploaded": "cyan",
+    "pending": "dim",
+    "promoted": "green",
+    "overwritten": "yellow",
+    "discarded": "dim",
+}
+"""How a state or an event looks, wherever it stands."""
+
+
+@cache
+def out() -> Console:
+    """Standard output, for the result."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+@cache
+def err() -> Console:
+    """Standard error, for notes, progress and warnings."""
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def emit(value: object) -> None:
+    """Write one JSON value as one line on standard output, right away."""
+    sys.stdout.write(json.dumps(value, default=str, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Tell the person something that is no result."""
+    err().print(Text(text, style="dim"))
+
+
+def styled(word: str) -> Text:
+    """A state's or an event's name in its colour."""
+    return Text(word, style=STYLES.get(word, ""))
+
+
+def clock(moment: datetime) -> str:
+    """A time of day with milliseconds, in this machine's zone."""
+    return f"{moment.astimezone():%H:%M:%S}.{moment.microsecond // 1000:03d}"
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024 or unit == "MiB":  # noqa: PLR2004  what a KiB is
+            break
+        count /= 1024
+    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

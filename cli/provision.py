@@ -1,0 +1,63 @@
+"""`tidegate provision`: streams, consumers and the bucket, made what they should be."""
+
+import asyncio
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from cli.application import application, retention
+from cli.connect import connected, settings
+from cli.failures import PROBLEM
+from cli.output import emit, note, out
+from cli.worker import chosen
+from events import streams
+from events.bus import Change
+from infra.bucket import provision_bucket
+from infra.settings import Settings
+
+_STYLES = {"created": "green", "updated": "yellow", "drift": "bold red", "extra": "magenta", "pruned": "yellow"}
+
+
+async def provision(data: Path | None, *, prune: bool, as_json: bool) -> int:
+    """Provision and report each change; 1 if something differs and can't be changed."""
+    changes = await make(settings(data), prune=prune)
+    if as_json:
+        emit({"changes": [{"what": each.what, "action": each.action, "detail": each.detail} for each in changes]})
+    else:
+        _show(changes)
+    return PROBLEM if any(change.action == "drift" for change in changes) else 0
+
+
+async def make(found: Settings, *, prune: bool = False) -> list[Change]:
+    """Make everything that all installed functions need, with an operator's credentials.
+
+    Raises:
+        BusError: NATS did not answer, or refused.
+        minio.error.S3Error: MinIO refused.
+    """
+    async with connected(found, "provision") as bus:
+        changes = await streams.provision(
+            bus, application(), chosen([], found), retention(found), found.ack_wait_seconds, prune=prune
+        )
+    # After the stream that takes its notifications: MinIO would lose or queue them.
+    for line in await asyncio.to_thread(provision_bucket, found):
+        what, _, detail = line.partition(": ")
+        changes.append(Change(f"MinIO {what}", "created" if detail == "created" else "updated", detail))
+    if not any(change.what.startswith("MinIO") for change in changes):
+        changes.append(Change(f"MinIO bucket {found.bucket}", "unchanged"))
+    return changes
+
+
+def _show(changes: list[Change]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("what", no_wrap=True)
+    table.add_column("action", no_wrap=True)
+    table.add_column("detail", style="dim", overflow="fold")
+    for change in changes:
+        table.add_row(change.what, Text(change.action, style=_STYLES.get(change.action, "dim")), change.detail)
+    out().print(table)
+    if any(change.action == "extra" for change in changes):
+        note("Extra consumers belong to functions that aren't installed here; `--prune` deletes them.")
+    if any(change.action == "drift" for change in changes):
+        note("What drifted can't be changed in place: delete it by hand (its messages go with it), then provision.")
