@@ -56,6 +56,16 @@ class DecoderPool:
         """Seconds a try may take unless the call says otherwise."""
         return self._settings.decoder_timeout_seconds
 
+    @property
+    def pids(self) -> list[int]:
+        """The decoder processes there are now, as the parent sees them."""
+        return [child.pid for child in self._children]
+
+    @property
+    def idle(self) -> int:
+        """How many decoders are ready for a job."""
+        return self._idle.qsize()
+
     async def start(self) -> None:
         """Start one child and let it try to get out; the others follow in the background.
 
@@ -117,6 +127,8 @@ class DecoderPool:
             try:
                 said = await self._try(place, request, view, seconds)
             except ChildLost as lost:
+                if self._closed:
+                    raise DecoderUnavailable("the decoders were closed") from lost
                 log.warning("decoder.lost", job=job, code=lost.code, detail=lost.detail, again=True)
                 said = await self._last_try(place, request, view, seconds)
         if said.rejected:
@@ -188,7 +200,8 @@ class DecoderPool:
             place.child = await self._start_child()
         except DecoderUnavailable as error:
             # The place stays empty: the next job tries to start a child itself and tells its caller.
-            log.warning("decoder.unavailable", error=str(error))
+            if not self._closed:
+                log.warning("decoder.unavailable", error=str(error))
         finally:
             self._idle.put_nowait(place)
 

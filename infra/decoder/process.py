@@ -98,14 +98,15 @@ class Child:
             ChildLost: There is no answer, and the child must be discarded.
         """
         rights = [] if file is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file]))]
+        nonce = wire.nonce()
         try:
-            self._channel.sendmsg([request], rights)
+            self._channel.sendmsg([nonce, b"\n", request], rights)
         except OSError as error:
             raise ChildLost("decode_crash", await self._ending()) from error
         packet = await self._receive(timeout)
         self.answers += 1
         try:
-            said = wire.answer(packet)
+            said = wire.answer(packet, nonce)
         except wire.Garbled as error:
             raise ChildLost("decode_crash", str(error)) from error
         self._cpu_seconds = said.cpu_seconds
@@ -114,6 +115,8 @@ class Child:
     async def discard(self) -> None:
         """Kill the process with all it started, and reap it."""
         self._forget()
+        if self._waiting and not self._waiting.done():
+            self._waiting.set_exception(EOFError())
         self._channel.close()
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -204,7 +207,8 @@ class Child:
         self._process.wait()
 
     def _complaint(self) -> str:
-        assert self._process.stderr
+        if self._process.stderr is None or self._process.stderr.closed:
+            return ""
         os.set_blocking(self._process.stderr.fileno(), False)
         with contextlib.suppress(BlockingIOError):
             return os.read(self._process.stderr.fileno(), 4096).decode(errors="replace").strip()

@@ -1,10 +1,12 @@
 """What parent and child say: one JSON object a packet, of at most `PACKET_BYTES`, over a Unix packet socket.
 
-A request is a JSON object, a newline and the job's inline bytes (mostly none); the file comes with it as a descriptor.
-An answer is a JSON object alone. The child is not trusted: whatever it says is parsed here or not believed.
+A request is a nonce, a newline, a JSON object, a newline and the job's inline bytes (mostly none); the file comes
+with it as a descriptor. An answer is a JSON object alone, with the nonce: what was said before the question is no
+answer to it. The child is not trusted: whatever it says is parsed here or not believed.
 """
 
 import json
+import secrets
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -12,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from infra.decoder.errors import DecodeCode
 
 PACKET_BYTES = 64 * 1024
+NONCE_BYTES = 16
 
 Text = Annotated[str, Field(max_length=2000)]
 
@@ -37,6 +40,7 @@ class Failure(_Said):
 class Answer(_Said):
     """One answer: exactly one of the three is there."""
 
+    nonce: Text
     cpu_seconds: float = Field(ge=0, le=1e9, description="CPU time of the child so far.")
     ok: dict[str, JsonValue] | None = None
     rejected: Refusal | None = None
@@ -61,20 +65,25 @@ class Garbled(Exception):
     """The child said something that is no answer."""
 
 
+def nonce() -> bytes:
+    """Make a word that no child can know before it is asked."""
+    return secrets.token_hex(NONCE_BYTES // 2).encode()
+
+
 def request(job: str, args: dict[str, JsonValue], inline: bytes) -> bytes:
-    """Encode a request.
+    """Encode a request, without its nonce.
 
     Raises:
         ValueError: It doesn't fit into a packet.
     """
     packet = json.dumps({"job": job, "args": args}).encode() + b"\n" + inline
-    if len(packet) > PACKET_BYTES:
-        raise ValueError(f"a decoder request of {len(packet)} bytes exceeds {PACKET_BYTES}")
+    if len(packet) > PACKET_BYTES - NONCE_BYTES - 1:
+        raise ValueError(f"a decoder request of {len(packet)} bytes exceeds {PACKET_BYTES}, nonce included")
     return packet
 
 
-def answer(packet: bytes) -> Answer:
-    """Parse an answer.
+def answer(packet: bytes, nonce: bytes) -> Answer:
+    """Parse the answer to the question with this nonce.
 
     Raises:
         Garbled: It is not what a child may say.
@@ -83,6 +92,8 @@ def answer(packet: bytes) -> Answer:
         said = Answer.model_validate_json(packet)
     except ValidationError as error:
         raise Garbled(f"the child's answer is malformed: {error.error_count()} errors") from error
+    if said.nonce.encode() != nonce:
+        raise Garbled("the child's answer is to another question")
     if (said.ok is not None) + (said.rejected is not None) + (said.failed is not None) != 1:
         raise Garbled("the child's answer is not one outcome")
     return said

@@ -46,14 +46,14 @@ def _serve(connection: socket.socket, jobs: dict[str, Job]) -> bool:
     files = array.array("i")
     for _, _, data in ancillary:
         files.frombytes(data)
-    head, _, inline = packet.partition(b"\n")
+    nonce, head, inline = packet.split(b"\n", 2)
     request = json.loads(head)
     try:
         said = _run(jobs[request["job"]], files[0] if files else -1, request["args"], inline)
     finally:
         for file in files:
             os.close(file)
-    _send(connection, said)
+    _send(connection, {"nonce": nonce.decode(), **said})
     return True
 
 
