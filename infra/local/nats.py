@@ -57,19 +57,18 @@ def permissions() -> dict[str, Permissions]:
             (f"{inbox_prefix('gateway')}.>", "progress.>"),
         ),
         "subscriber": Permissions(
-            (*_read("EVENTS"), *_follow("EVENTS"), *_own("EVENTS"), *_work("EVENTS")),
+            (*_read("EVENTS"), *_follow("EVENTS"), *_work("EVENTS")),
             (f"{inbox_prefix('subscriber')}.>",),
         ),
     }
 
 
 def _work(*streams: str) -> list[str]:
-    """Fetch from consumers that exist, look at them, and acknowledge."""
+    """Fetch from consumers that exist, and acknowledge."""
     return [
         subject
         for stream in streams
         for subject in (
-            f"$JS.API.CONSUMER.INFO.{stream}.*",
             f"$JS.API.CONSUMER.MSG.NEXT.{stream}.*",
             f"$JS.ACK.{stream}.>",
             f"$JS.ACK.*.*.{stream}.>",  # the longer form, with domain and account
@@ -78,13 +77,16 @@ def _work(*streams: str) -> list[str]:
 
 
 def _read(*streams: str) -> list[str]:
-    """Look at a stream and get single messages."""
-    return [
+    """Look at a stream and its consumers, and get single messages."""
+    return ["$JS.API.INFO", "$JS.API.STREAM.NAMES"] + [
         subject
         for stream in streams
         for subject in (
             f"$JS.API.STREAM.INFO.{stream}",
             f"$JS.API.STREAM.MSG.GET.{stream}",
+            f"$JS.API.CONSUMER.LIST.{stream}",
+            f"$JS.API.CONSUMER.NAMES.{stream}",
+            f"$JS.API.CONSUMER.INFO.{stream}.*",
             f"$JS.API.DIRECT.GET.{stream}",
             f"$JS.API.DIRECT.GET.{stream}.>",
         )
@@ -92,33 +94,20 @@ def _read(*streams: str) -> list[str]:
 
 
 def _follow(*streams: str) -> list[str]:
-    """Make push consumers that end with their connection.
+    """Make consumers of one's own, be pushed their messages, and delete them.
 
-    Only on streams where no function works: nats-server 2.15 lets whoever may create a consumer change any other one
-    of that stream, by its name in the request's body, and a changed filter would silence a function.
+    Only on streams where no function works: a user who may create a consumer may change or delete any other of that
+    stream, the subject can't tell whose it is, and with another filter a function would fall silent.
     """
     return [
         subject
         for stream in streams
         for subject in (
             f"$JS.API.CONSUMER.CREATE.{stream}",
-            f"$JS.API.CONSUMER.INFO.{stream}.*",
-            f"$JS.FC.{stream}.>",
-        )
-    ]
-
-
-def _own(*streams: str) -> list[str]:
-    """Make, change and delete any consumer."""
-    return [
-        subject
-        for stream in streams
-        for subject in (
             f"$JS.API.CONSUMER.CREATE.{stream}.>",
             f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.*",
             f"$JS.API.CONSUMER.DELETE.{stream}.*",
-            f"$JS.API.CONSUMER.NAMES.{stream}",
-            f"$JS.API.CONSUMER.LIST.{stream}",
+            f"$JS.FC.{stream}.>",
         )
     ]
 

@@ -79,6 +79,8 @@ async def test_functions_fetch_acknowledge_and_publish(stack: ThreadedStack, str
         ("gateway", "media.promoted.document.standard.m1.0.promote"),
         ("gateway", "invoke.scan.standard.m1"),
         ("gateway", "$JS.API.CONSUMER.CREATE.MEDIA"),
+        ("gateway", "$JS.API.CONSUMER.CREATE.MEDIA.scan"),
+        ("gateway", "$JS.API.CONSUMER.DELETE.MEDIA.scan"),
         ("gateway", "$JS.API.CONSUMER.MSG.NEXT.MEDIA.scan"),
         ("subscriber", EVENT),
         ("subscriber", "events.promoted.document"),
