@@ -22,6 +22,7 @@ SILENCE_SECONDS = 11
 INACTIVE_SECONDS = 60
 RETRY_SECONDS = 1.0
 NANOSECONDS = 1_000_000_000
+ADDRESS = "follow"
 
 _names = NUID()
 
@@ -57,12 +58,13 @@ async def _ordered(link: Link, stream: str, subjects: Sequence[str], start: int)
     def lost() -> None:
         queue.put_nowait(None)
 
-    inbox = await link.inbox(queue.put_nowait)
+    # A push consumer is active only while somebody subscribes to its very address: a wildcard doesn't count.
+    inbox = await link.inbox(queue.put_nowait, addresses=ADDRESS)
     link.lost.append(lost)
     link.restored.append(lost)
     name = _names.next().decode()
     try:
-        config = _config(name, inbox.address("o"), subjects, start)
+        config = _config(name, inbox.address(ADDRESS), subjects, start)
         await api(link, f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config})
         yield None
         expected = 1
@@ -73,8 +75,7 @@ async def _ordered(link: Link, stream: str, subjects: Sequence[str], start: int)
             if received.status:
                 await _control(link, received)
                 continue
-            tokens = received.reply.split(".")
-            sequence, consumer_sequence, time = (int(token) for token in tokens[-4:-1][:3])
+            sequence, consumer_sequence, time = (int(token) for token in _numbers(received.reply))
             if consumer_sequence != expected:
                 return
             expected += 1
@@ -86,6 +87,13 @@ async def _ordered(link: Link, stream: str, subjects: Sequence[str], start: int)
         with contextlib.suppress(BusError):
             await inbox.leave()
             await link.send(f"$JS.API.CONSUMER.DELETE.{stream}.{name}")
+
+
+def _numbers(reply: str) -> list[str]:
+    """Sequence, consumer sequence and time of `$JS.ACK.….<delivered>.<these>.<pending>` (see `events.nats_pull`)."""
+    tokens = reply.split(".")
+    first = 5 if len(tokens) == 9 else 7  # noqa: PLR2004 # the two forms
+    return tokens[first : first + 3]
 
 
 async def _next(queue: "asyncio.Queue[Received | None]") -> Received | None:

@@ -125,11 +125,11 @@ def call(handler: Handler, message: Received) -> None:
 
 
 class Inbox:
-    """A subscription to a subject, or to one prefix's reply addresses."""
+    """A subscription to reply addresses of one's own."""
 
     def __init__(self, client: _Client, subject: str, subscription: NatsSubscription) -> None:
         self._client = client
-        self._prefix = subject.removesuffix(".*")
+        self._prefix = subject.rpartition(".")[0]
         self._subscription = subscription
 
     def address(self, token: str) -> str:
@@ -338,9 +338,13 @@ class Link:
                 raise BusDown(f"{subject}: not connected to NATS") from error
             raise BusError(f"{subject}: {error}") from error
 
-    async def inbox(self, handler: Handler, subject: str = "") -> Inbox:
-        """Subscribe `handler`, called on the event loop, to `subject` or to new reply addresses of its own."""
-        subject = subject or f"{self._prefix}.{self._names.next().decode()}.*"
+    async def inbox(self, handler: Handler, *, addresses: str = "*") -> Inbox:
+        """Subscribe `handler`, called on the event loop, to new reply addresses of its own, or to the one named.
+
+        Raises:
+            BusDown: the connection is closed.
+        """
+        subject = f"{self._prefix}.{self._names.next().decode()}.{addresses}"
 
         async def handle(message: Msg) -> None:
             # Only if nats-py stops calling `_process_msg`: slower, and status messages look like empty ones.
