@@ -35,7 +35,7 @@ class Access:
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _note(scope, message["status"], time.perf_counter() - began)
+                _note(scope, int(message["status"]), time.perf_counter() - began)
             await send(message)
 
         try:

@@ -30,6 +30,7 @@ class Tail:
         self._bus = bus
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._reading: asyncio.Task[None] | None = None
+        self.following = False
 
     @property
     def idle(self) -> bool:
@@ -58,6 +59,7 @@ class Tail:
             try:
                 newest = max((one.sequence for one in await self._bus.last(STREAM, [FILTER])), default=0)
                 self._wake_all()
+                self.following = True
                 async for message in self._bus.read(STREAM, [FILTER], start=newest + 1, follow=True):
                     if found := _SUBJECT.search(message.data):
                         for woken in self._watchers.get(found[1].decode(), ()):
@@ -65,6 +67,7 @@ class Tail:
             except BusError as error:
                 # Watchers look for themselves every other second meanwhile.
                 log.warning("tail.interrupted", error=str(error))
+            self.following = False
             await asyncio.sleep(RETRY_SECONDS)
 
     def _wake_all(self) -> None:

@@ -1,0 +1,48 @@
+"""The real stack with its streams and bucket, and a gateway in front of it."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import aiohttp
+import pytest
+
+from events.nats import NatsBus
+from events.streams import Retention, streams
+from gateway.app import connected_app
+from gateway.server import Server
+from infra.bucket import provision_bucket
+from infra.local.threaded import ThreadedStack
+from tests.gateway.running import Running
+
+
+@pytest.fixture(scope="module")
+def provisioned(spare_stack: ThreadedStack) -> ThreadedStack:
+    """A stack whose servers may be frozen, with streams and bucket."""
+
+    async def provision() -> None:
+        bus = await NatsBus.connect(spare_stack.settings("operator").nats_url, name="tests")
+        await bus.provision(streams(Retention()), [])
+        await bus.aclose()
+
+    asyncio.run(provision())
+    provision_bucket(spare_stack.settings("root"))
+    return spare_stack
+
+
+@pytest.fixture
+async def gateway(provisioned: ThreadedStack) -> AsyncGenerator[Running]:
+    """A gateway with the gateway's own credentials."""
+    settings = provisioned.settings("gateway", gateway_port=0)
+    app = connected_app(settings)
+    server = Server(app, settings, own_signals=False)
+    operator = await NatsBus.connect(provisioned.settings("operator").nats_url, name="tests")
+    serving = asyncio.create_task(server.serve())
+    try:
+        async with aiohttp.ClientSession() as http:
+            async with asyncio.timeout(20):
+                await server.listening.wait()
+            yield Running(app, server, settings, operator, http)
+    finally:
+        server.should_exit = True
+        await serving
+        await operator.aclose()

@@ -1,0 +1,195 @@
+import asyncio
+import uuid
+from contextlib import aclosing
+
+import pytest
+from pydantic_core import from_json
+
+from events.bus import Stored
+from infra.documents import Documents
+from infra.local.threaded import ThreadedStack
+from infra.objects import Objects
+from schemas.document import Fold
+from schemas.subjects import everything
+from tests.gateway.running import PDF, SHA, Running, Story
+
+
+async def test_a_media_is_known_from_the_post_on(gateway: Running) -> None:
+    """Right after the POST the status is `pending` and waits for the client; no other process is needed for it."""
+    media_id = await gateway.requested(context={"n": 2**70, "a\0b": [1.5, None]})
+    body = (await gateway.status(media_id)).body
+    assert body["state"] == "pending"
+    assert body["waits_for"] == ["client"]
+    assert body["queue"] is None
+    assert body["media"]["context"] == {"n": 2**70, "a\0b": [1.5, None]}
+    assert [step["event"] for step in body["history"]] == ["requested"]
+
+
+async def test_it_says_whom_a_media_waits_for(gateway: Running) -> None:
+    """Under way, the function that takes the newest event is named."""
+    media_id = await gateway.requested()
+    story = await Story.of(gateway.operator, media_id)
+    await story.scan()
+    body = (await gateway.status(media_id)).body
+    assert body["state"] == "processing"
+    assert body["waits_for"] == ["probe"]
+    assert body["identity"]["kind"] == "document"
+    assert body["original"] is None
+
+
+async def test_a_ready_media_tells_everything(gateway: Running) -> None:
+    """Verdict, probe, history and a URL of the bytes; test signatures are called so loudly."""
+    media_id = await gateway.requested(filename="übung.pdf")
+    await (await Story.of(gateway.operator, media_id)).finish()
+    body = (await gateway.status(media_id)).body
+    assert body["state"] == "ready"
+    assert body["waits_for"] == []
+    assert body["probe"]["pages"] == 3
+    assert body["verdict"]["test_signatures"] is True
+    assert any("TEST SIGNATURES" in warning for warning in body["warnings"])
+    assert body["original"]["sha256"] == SHA
+    assert [(step["function"], step["event"]) for step in body["history"]] == [
+        ("gateway", "requested"),
+        ("receive", "uploaded"),
+        ("identify", "identified"),
+        ("scan", "scanned"),
+        ("probe", "probed"),
+        ("promote", "promoted"),
+        ("finish", "ready"),
+        ("discard", "discarded"),
+    ]
+
+
+async def test_the_url_of_the_original_gives_its_bytes(gateway: Running, provisioned: ThreadedStack) -> None:
+    """The presigned URL answers the promoted bytes under the client's name and the type that was found."""
+    media_id = await gateway.requested(filename="übung.pdf")
+    await (await Story.of(gateway.operator, media_id)).finish()
+    async with Objects.from_settings(provisioned.settings("operator")) as objects:
+        await objects.put(f"permanent/{media_id}/original.pdf", b"%PDF", content_type="application/octet-stream")
+    url = (await gateway.status(media_id)).body["original"]["url"]
+    async with gateway.http.get(url) as response:
+        assert await response.read() == b"%PDF"
+        assert response.headers["content-type"] == "application/pdf"
+        assert "%C3%BCbung.pdf" in response.headers["content-disposition"]
+
+
+async def test_an_upload_token_follows_its_uploads_without_their_bytes(gateway: Running) -> None:
+    """With scope `upload` alone the owner sees the state, and no URL."""
+    media_id = await gateway.requested()
+    await (await Story.of(gateway.operator, media_id)).finish()
+    body = (await gateway.status(media_id, gateway.token("alice", "upload"))).body
+    assert body["state"] == "ready"
+    assert body["original"]["url"] is None
+
+
+async def test_a_rejection_says_why(gateway: Running) -> None:
+    """Code, sentence and function of a refusal are in the status and its history."""
+    media_id = await gateway.requested()
+    await (await Story.of(gateway.operator, media_id)).reject()
+    body = (await gateway.status(media_id)).body
+    assert body["state"] == "rejected"
+    assert body["rejection"] == {"code": "type_refused", "reason": "It is a program.", "function": "identify"}
+    assert body["history"][-1]["code"] == "type_refused"
+
+
+async def test_quarantine_takes_the_bytes_away(gateway: Running) -> None:
+    """A later finding outranks `ready`: the verdict is the finding's and there is no URL."""
+    media_id = await gateway.requested()
+    story = await Story.of(gateway.operator, media_id)
+    await story.finish()
+    await story.quarantine()
+    body = (await gateway.status(media_id)).body
+    assert body["state"] == "quarantined"
+    assert body["verdict"]["signature"] == "Eicar"
+    assert body["original"] is None
+
+
+async def test_only_owner_and_audience_see_a_media(gateway: Running) -> None:
+    """Anybody else gets the same 404 as for what doesn't exist, whatever is asked."""
+    token = gateway.token(audiences=["team"])
+    media_id = (await gateway.upload(token=token, audience=["team"])).body["media_id"]
+    mallory = gateway.token("mallory", audiences=["other"])
+    assert (await gateway.status(media_id, gateway.token("bob", audiences=["team"]))).status == 200
+    nothing = await gateway.status(str(uuid.uuid4()), mallory)
+    for path, method in (("", "GET"), ("/events", "GET"), ("", "DELETE")):
+        answer = await gateway.call(method, f"/v1/media/{media_id}{path}", token=mallory)
+        assert (answer.status, answer.body) == (404, nothing.body)
+
+
+@pytest.mark.parametrize("media_id", ["*", "%3E", "a.b", "00000000", "..%2f..%2fetc", "%00", "x" * 3000])
+async def test_an_id_that_is_none_is_not_found(gateway: Running, media_id: str) -> None:
+    """What isn't an id never becomes a subject filter."""
+    await gateway.requested()
+    assert (await gateway.status(media_id)).status == 404
+
+
+async def test_a_deletion_is_on_record(gateway: Running) -> None:
+    """DELETE is the owner's alone, needs its scope, and asked twice is asked once."""
+    token = gateway.token(audiences=["team"])
+    media_id = (await gateway.upload(token=token, audience=["team"])).body["media_id"]
+    story = await Story.of(gateway.operator, media_id)
+    await story.finish()
+    path = f"/v1/media/{media_id}"
+    assert (await gateway.call("DELETE", path, token=gateway.token("alice", "read"))).status == 403
+    assert (await gateway.call("DELETE", path, token=gateway.token("bob", audiences=["team"]))).status == 403
+    for _ in range(2):
+        answer = await gateway.call("DELETE", path)
+        assert (answer.status, answer.body) == (202, {"media_id": media_id, "state": "deleted"})
+    stored = await gateway.operator.last("MEDIA", [everything(media_id)])
+    assert [one.subject.split(".")[1] for one in stored].count("deleted") == 1
+    body = (await gateway.status(media_id)).body
+    assert (body["state"], body["original"]) == ("deleted", None)
+
+
+async def recorded(gateway: Running, provisioned: ThreadedStack, media_id: str) -> list[Stored]:
+    """Write the document as `record` would, and return what the stream has."""
+    stored = await gateway.operator.last("MEDIA", [everything(media_id)])
+    async with aclosing(Documents.from_settings(provisioned.settings("functions"))) as documents:
+        await documents.write({media_id: (None, Fold.of(media_id, [from_json(one.data) for one in stored]))})
+    return stored
+
+
+async def test_it_is_right_while_mongodb_is_away(gateway: Running, provisioned: ThreadedStack) -> None:
+    """The stream alone answers for what it still has; only for what it has not is it a 503."""
+    media_id = await gateway.requested()
+    provisioned.mongo.freeze()
+    try:
+        async with asyncio.timeout(1):
+            assert (await gateway.status(media_id)).status == 200
+        answer = await gateway.status(str(uuid.uuid4()))
+        assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+        ready = await gateway.call("GET", "/readyz", token="")
+        assert ready.status == 503
+        assert ready.body["dependencies"]["mongo"]["up"] is False
+        assert ready.body["dependencies"]["nats"]["up"] is True
+    finally:
+        provisioned.mongo.thaw()
+
+
+async def test_it_answers_from_mongodb_while_nats_is_away(gateway: Running, provisioned: ThreadedStack) -> None:
+    """With NATS frozen the document answers, and says that the newest may be missing; without one it is a 503."""
+    media_id = await gateway.requested(filename="old.pdf")
+    await recorded(gateway, provisioned, media_id)
+    provisioned.nats.freeze()
+    try:
+        answer = await gateway.status(media_id)
+        unknown = await gateway.status(str(uuid.uuid4()))
+    finally:
+        provisioned.nats.thaw()
+    assert (answer.status, answer.body["media"]["filename"]) == (200, "old.pdf")
+    assert any("NATS" in warning for warning in answer.body["warnings"])
+    assert unknown.status == 503
+
+
+async def test_an_old_media_comes_from_mongodb(gateway: Running, provisioned: ThreadedStack) -> None:
+    """What the stream has forgotten is found in its document, merged with what happened since."""
+    media_id = await gateway.requested()
+    story = await Story.of(gateway.operator, media_id)
+    await story.finish()
+    for one in await recorded(gateway, provisioned, media_id):
+        await gateway.operator.delete("MEDIA", one.sequence)
+    await story.quarantine()
+    body = (await gateway.status(media_id)).body
+    assert body["state"] == "quarantined"
+    assert len(body["history"]) == 9
+    assert body["media"]["filename"] == PDF["filename"]
