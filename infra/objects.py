@@ -164,11 +164,13 @@ class Objects:
             Gone: There are no bytes.
             ValueError: It is more than `at_most`, or an unversioned reference under `temp/`.
         """
-        response = await self._opened(ref, _range(start, length))
-        if response is None:
-            return b""
-        size = response.content_length
-        if size is None or size > at_most:
+        try:
+            response = await self._opened(ref, _range(start, length))
+        except StoreRefused as error:
+            if error.code == "InvalidRange":  # it begins after the object's end
+                return b""
+            raise
+        if (size := response.content_length or 0) > at_most:
             response.close()
             raise ValueError(f"{ref.key}: {size} bytes to read, {at_most} allowed; use open()")
         return await drain(response)
@@ -183,14 +185,12 @@ class Objects:
             ValueError: An unversioned reference under `temp/`.
         """
         response = await self._opened(ref, {})
-        if response is None:
-            raise StoreRefused(416, "InvalidRange", f"GET {ref.key}")
         chunks = _chunks(response)
         try:
             yield chunks
         finally:
             await chunks.aclose()
-            response.close() if not response.content.at_eof() else response.release()
+            response.close()  # a body read to its end has given its connection back already
 
     async def resolve(self, ref: ObjectRef) -> ObjectRef:
         """Say where the bytes of a reference are now: under it, or in the object that was promoted from it.
@@ -307,18 +307,17 @@ class Objects:
             if not page.next_key:
                 return
 
-    async def _opened(self, ref: ObjectRef, headers: Mapping[str, str]) -> aiohttp.ClientResponse | None:
-        """Start reading, from the promoted object if need be; None: the range begins after the end."""
+    async def _opened(self, ref: ObjectRef, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """Start reading, from the promoted object if need be."""
         try:
-            try:
-                return await self._s3.send(Request("GET", ref.key, _version(_named(ref)), headers))
-            except Gone:
-                moved = await self._promoted(ref)
-                return await self._s3.send(Request("GET", moved.key, _version(moved.version_id), headers))
-        except StoreRefused as error:
-            if error.code == "InvalidRange":
-                return None
-            raise
+            response = await self._s3.send(Request("GET", ref.key, _version(_named(ref)), headers))
+        except Gone:
+            moved = await self._promoted(ref)
+            response = await self._s3.send(Request("GET", moved.key, _version(moved.version_id), headers))
+        if response.content_length is None:  # nothing would tell a whole body from half of one
+            response.close()
+            raise DependencyDown("minio", f"GET {ref.key} answered without a length")
+        return response
 
     async def _promoted(self, ref: ObjectRef) -> ObjectRef:
         media_id = ref.key.removeprefix(TEMP)

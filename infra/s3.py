@@ -4,6 +4,7 @@ The SDKs cost three to four times the CPU per request (minio-py 0.61 ms a get, t
 made of little else. Buckets, policies and notifications are rare and go through the SDK.
 """
 
+import io
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -31,6 +32,7 @@ READ_SECONDS: Final = 10.0
 KEEPALIVE_SECONDS: Final = 15.0
 # Half a socket's worth: what a stream that nobody reads may hold in memory is twice this.
 READ_BUFFER: Final = 256 * 1024
+LARGE_BODY: Final = 1024 * 1024
 
 _ERROR_BODY_LIMIT: Final = 16 * 1024
 _NO_HEADERS: Final[Mapping[str, str]] = {}
@@ -121,7 +123,12 @@ class S3:
         target = URL(f"{self._root}{path}?{query}" if query else self._root + path, encoded=True)
         try:
             response = await self._opened().request(
-                method, target, headers=signed, data=body, timeout=self._deadline(patience), allow_redirects=False
+                method,
+                target,
+                headers=signed,
+                data=_payload(body),
+                timeout=self._deadline(patience),
+                allow_redirects=False,
             )
             if response.status < HTTPStatus.MULTIPLE_CHOICES:
                 return response
@@ -166,6 +173,11 @@ def escape(text: str) -> str:
 def down(error: BaseException) -> DependencyDown:
     """Turn a failure of the transport into `DependencyDown("minio", …)`."""
     return DependencyDown("minio", f"{type(error).__name__}: {error}"[:300])
+
+
+def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    # aiohttp wants a large body as a file, which it writes in pieces; small bytes go out with the headers.
+    return io.BytesIO(body) if body is not None and len(body) > LARGE_BODY else body
 
 
 async def drain(response: aiohttp.ClientResponse) -> bytes:

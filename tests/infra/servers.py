@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import urllib3
 from minio import Minio
 from minio.commonconfig import ENABLED
 from minio.credentials.providers import StaticProvider
@@ -119,7 +120,9 @@ def minio_server() -> Generator[MinioServer]:
         with log.open("wb") as output:
             process = subprocess.Popen(command, env=environ, stdout=output, stderr=output)
         server = MinioServer(process, log, url=f"http://127.0.0.1:{port}")
-        server.admin = Minio(f"127.0.0.1:{port}", *ROOT, secure=False, region=REGION)
+        # Starting up, MinIO answers 503 with a Retry-After of a minute, which urllib3 would wait for.
+        pool = urllib3.PoolManager(timeout=10, retries=False)
+        server.admin = Minio(f"127.0.0.1:{port}", *ROOT, secure=False, region=REGION, http_client=pool)
         try:
             _until_connected(server, ("127.0.0.1", port))
             _until_serving(server)

@@ -127,10 +127,9 @@ class TestPut:
         other = PresignedPut(signed.url.replace("/temp/key", "/temp/other"), signed.headers, signed.expires_at)
         assert await put(client, other) == 403
         assert await put(client, signed) == 200
-        async with client.get(signed.url, headers=signed.headers) as response:
-            assert response.status == 403
-        async with client.delete(signed.url, headers=signed.headers) as response:
-            assert response.status == 403
+        for method in ("GET", "DELETE"):
+            async with client.request(method, signed.url) as response:
+                assert response.status in {400, 403}
         assert await objects.head("temp/other") is None
         assert await objects.head("temp/key") is not None
 
