@@ -2,15 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from schemas.model import Model
 
 LONGEST_SIDE_POINTS = 14_400 * 75_000
 
 
-class PdfProbe(BaseModel):
+class PdfProbe(Model):
     """A PDF document that pdfium could open, whole, without a password."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["pdf"] = "pdf"
     pages: int = Field(ge=1, le=1_000_000, description="Number of pages.")
@@ -26,10 +26,8 @@ class PdfProbe(BaseModel):
     )
 
 
-class TextProbe(BaseModel):
+class TextProbe(Model):
     """A plain text that was decoded from its first byte to its last."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["text"] = "text"
     encoding: Literal["utf-8", "utf-16"] = Field(description="`utf-16` only where a byte order mark says so.")

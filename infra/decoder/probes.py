@@ -10,7 +10,7 @@ from infra.decoder.pool import DecoderPool
 from schemas.probe import PdfProbe, TextProbe
 
 MAX_PAGES = 5000
-TEXT_BYTES_PER_SECOND = 20 * 1024 * 1024  # an eighth of what one core was measured to read
+TEXT_BYTES_PER_SECOND = 20 * 1024 * 1024  # a sixth of what one core was measured to read
 
 _Probe = TypeVar("_Probe", PdfProbe, TextProbe)
 

@@ -128,13 +128,13 @@ class Child:
         if self.lost:
             raise ChildLost("decode_crash", await self._ending())
         self._waiting = self._loop.create_future()
-        limit = self._loop.call_later(timeout, self._expire, timeout, STARVED_ROUNDS)
+        self._limit = self._loop.call_later(timeout, self._expire, timeout, STARVED_ROUNDS)
         try:
             return await self._waiting
         except EOFError:
             raise ChildLost("decode_crash", await self._ending()) from None
         finally:
-            limit.cancel()
+            self._limit.cancel()
             self._waiting = None
 
     def _readable(self) -> None:
@@ -164,7 +164,7 @@ class Child:
         if self._waiting is None or self._waiting.done():
             return
         if rounds and self._starved(timeout):
-            self._loop.call_later(timeout, self._expire, timeout, rounds - 1)
+            self._limit = self._loop.call_later(timeout, self._expire, timeout, rounds - 1)
         else:
             self._waiting.set_exception(ChildLost("decode_timeout", f"no answer within {timeout:g} s"))
 

@@ -21,7 +21,8 @@ REMEDY = (
     "Decoders must be sandboxed (TIDEGATE_SANDBOX=required), and bubblewrap can't do it here: {why}. Install "
     "bubblewrap and allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, "
     "user.max_user_namespaces>0, kernel.apparmor_restrict_unprivileged_userns=0; in a container, a seccomp profile "
-    "that permits them), or set TIDEGATE_SANDBOX=rlimits to run them with resource limits and a system call filter alone."
+    "that permits them), or set TIDEGATE_SANDBOX=rlimits to run them with resource limits and a system call filter "
+    "alone."
 )
 
 

@@ -100,7 +100,7 @@ def escape(file: int, args: dict[str, Any], inline: bytes) -> dict[str, Any]:
         "passwd": _attempt(lambda: Path("/etc/passwd").read_text()),
         "home": _attempt(lambda: Path(args["home"]).read_text()),
         "proc": _attempt(lambda: list(Path("/proc/self").iterdir())),
-        "tmp": _attempt(lambda: Path("/tmp/tidegate-escaped").write_text("out")),
+        "tmp": _attempt(lambda: Path(args["tmp"]).write_text("out")),
         "code": _attempt(lambda: Path(__file__).with_name("planted.py").write_text("out")),
         "input": _attempt(lambda: os.pwrite(file, b"changed", 0)),
         "kill": _attempt(lambda: os.kill(args["pid"], signal.SIGKILL)),

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -106,6 +107,7 @@ async def test_nothing_gets_out(pool: DecoderPool, file_of: Make, tmp_path: Path
                 "port": listener.getsockname()[1],
                 "unix": str(tmp_path / "socket"),
                 "home": str(tmp_path / "secret"),
+                "tmp": str(tmp_path / "written"),
                 "pid": os.getpid(),
             },
         )
@@ -119,12 +121,15 @@ async def test_nothing_gets_out(pool: DecoderPool, file_of: Make, tmp_path: Path
     assert os.pread(file, 100, 0) == b"original"
 
 
-async def test_without_bubblewrap_the_system_call_filter_still_holds() -> None:
+async def test_without_bubblewrap_the_system_call_filter_still_holds(tmp_path: Path) -> None:
     """`rlimits` is weaker, and still without network, processes or writing."""
-    pool = DecoderPool(Settings(sandbox="rlimits", decoder_processes=1), extra_jobs=HOSTILE)
+    jobs = Path(shutil.copy(HOSTILE, tmp_path))
+    pool = DecoderPool(Settings(sandbox="rlimits", decoder_processes=1), extra_jobs=jobs)
     await pool.start()
     file = unnamed_file()
-    said = await pool.run("escape", file, {"port": 1, "unix": "/x", "home": "/x", "pid": os.getpid()})
+    said = await pool.run(
+        "escape", file, {"port": 1, "unix": "/x", "home": "/x", "tmp": str(tmp_path / "written"), "pid": os.getpid()}
+    )
     os.close(file)
     await pool.aclose()
     assert {str(said[deed]) for deed in ("connect", "unix", "fork", "exec", "kill")} == {"Operation not permitted"}
