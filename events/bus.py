@@ -161,8 +161,11 @@ class Message(Protocol):
         """How many times it was delivered, this one included (1 at first)."""
         ...
 
-    async def ack(self) -> None:
-        """Acknowledge, confirmed by the server.
+    async def ack(self, *, confirmed: bool = True) -> None:
+        """Acknowledge. A consumer's acknowledgements are taken in order: a later confirmed one confirms the others.
+
+        Args:
+            confirmed: Wait for the server's confirmation.
 
         Raises:
             BusDown: not confirmed; the message may come again.

@@ -150,7 +150,7 @@ class Carrier:
                 await self._failed(inputs, error, alone=alone)
                 return
             else:
-                await asyncio.gather(*(self._finish(delivery) for delivery, _, _ in inputs))
+                await self._finish([delivery for delivery, _, _ in inputs])
                 return
 
     def _decode(self, message: Message) -> tuple[Envelope, Any]:
@@ -302,22 +302,26 @@ class Carrier:
             if failed is not None:
                 await self._publish(failed, envelope)
         delivery.trial = delivery.trial or Trial()
-        await self._finish(delivery, outcome="dead")
+        await self._finish([delivery], outcome="dead")
 
-    async def _finish(self, delivery: Delivery, outcome: str = "done") -> None:
+    async def _finish(self, deliveries: Sequence[Delivery], outcome: str = "done") -> None:
+        *others, last = deliveries
         try:
-            await delivery.message.ack()
+            for delivery in others:
+                await delivery.message.ack(confirmed=False)
+            await last.message.ack()
         except BusDown:
-            # It comes again, and running twice is running once.
-            self._count("unconfirmed")
+            # They come again, and running twice is running once.
+            self._count("unconfirmed", len(deliveries))
             return
         failpoint(f"{self.function.name}.acked")
-        if delivery.trial is not None:
-            delivery.trial = None
-            await self._steadily(
-                lambda: self._process.attempts.clear(self.function.name, self.stream, delivery.message.sequence)
-            )
-        self._count(outcome)
+        for delivery in deliveries:
+            if delivery.trial is not None:
+                delivery.trial = None
+                await self._steadily(
+                    lambda d=delivery: self._process.attempts.clear(self.function.name, self.stream, d.message.sequence)
+                )
+        self._count(outcome, len(deliveries))
 
     async def _save(self, delivery: Delivery, trial: Trial) -> None:
         delivery.trial = trial
@@ -336,5 +340,5 @@ class Carrier:
                 await asyncio.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311  jitter
                 pause = min(pause * 2, 2.0)
 
-    def _count(self, outcome: str) -> None:
-        metrics.DELIVERIES.labels(self.function.name, outcome).inc()
+    def _count(self, outcome: str, deliveries: int = 1) -> None:
+        metrics.DELIVERIES.labels(self.function.name, outcome).inc(deliveries)

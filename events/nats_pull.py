@@ -84,12 +84,15 @@ class NatsMessage:
             self._parse()
         return self._delivered
 
-    async def ack(self) -> None:
-        """Acknowledge and wait for the server's confirmation.
+    async def ack(self, *, confirmed: bool = True) -> None:
+        """Acknowledge; see `events.bus.Message.ack`. The server queues a consumer's acknowledgements in order.
 
         Raises:
             BusDown: not confirmed; the message may come again.
         """
+        if not confirmed:
+            await self._link.send(self._received.reply, b"+ACK")
+            return
         answer = await self._link.request(self._received.reply, b"+ACK", timeout=ACK_SECONDS)
         if answer.status == NO_RESPONDERS:
             raise BusDown(f"{self.subject}: nobody takes its acknowledgement: consumer deleted or without a leader")

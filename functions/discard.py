@@ -5,6 +5,7 @@ from events.registry import function
 from infra.context import Context
 from infra.errors import Gone
 from infra.objects import SOURCE_SHA256, SOURCE_VERSION
+from schemas.document import TOMBSTONES, event_name
 from schemas.events import Deleted, Discarded, MediaEvent, Overwritten, Promoted, Quarantined, Rejected
 from schemas.objects import ObjectRef
 from schemas.subjects import happened, quarantine_key, temp_key
@@ -32,7 +33,10 @@ async def discard(event: MediaEvent, ctx: Context) -> Discarded:
             return Discarded(media=event.media, cause=event.event, objects=tuple(gone))
         case Promoted():
             gone = [await _remove(event.object, ctx)]
-            if await ctx.history.last(happened("quarantined", media_id), happened("deleted", media_id)):
+            tombstones = [happened("quarantined", media_id), happened("deleted", media_id)]
+            # Asked together with the input itself: whoever knows that is not behind.
+            past = await ctx.history.last(*tombstones, happened("promoted", media_id))
+            if any(event_name(fact) in TOMBSTONES for fact in past):
                 # It came late: the media was condemned or deleted while it was being promoted.
                 gone += await _remove_all(media_id, ctx)
             return Discarded(media=event.media, cause=event.event, objects=tuple(gone))
