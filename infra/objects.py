@@ -15,8 +15,9 @@ from multidict import CIMultiDictProxy
 
 from infra.errors import DependencyDown, Gone, StoreRefused
 from infra.listing import Entry, VersionsPage, objects_page, versions_page
-from infra.s3 import READ_SECONDS, S3, UNSIGNED, Request, down, drain, escape
+from infra.s3 import READ_SECONDS, S3, Request, down, drain, escape
 from infra.settings import Settings
+from infra.sigv4 import UNSIGNED
 from schemas.objects import ObjectRef
 
 TEMP: Final = "temp/"

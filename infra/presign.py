@@ -7,22 +7,19 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.ht
 """
 
 import base64
-import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 from urllib.parse import quote
 
-from minio.signer import get_credential_string, post_presign_v4
 from yarl import URL
 
-from infra.s3 import UNSIGNED, escape
+from infra.s3 import escape
 from infra.settings import Settings
+from infra.sigv4 import ALGORITHM, STAMP, UNSIGNED, Signer
 
 LONGEST_SECONDS: Final = 7 * 86400
-
-_ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +53,7 @@ class Presigner:
             raise ValueError(f"MinIO's public URL must be http(s)://host[:port], not {url!r}")
         self._host = base.host_port_subcomponent
         self._root = f"{base.scheme}://{self._host}"
-        self._region = region
-        self._access_key = access_key
-        self._secret_key = secret_key
+        self._signer = Signer(access_key=access_key, secret_key=secret_key, region=region)
         self._bucket = bucket
 
     @classmethod
@@ -147,20 +142,21 @@ class Presigner:
         Unlike a PUT, a form can overwrite what it wrote until it expires.
         """
         now = now or datetime.now(UTC)
+        stamp = _amz(now)
         expires_at = _expiry(now, expires)
         fields = {
             "key": key,
             "Content-Type": content_type,
-            "x-amz-algorithm": _ALGORITHM,
-            "x-amz-credential": get_credential_string(self._access_key, now, self._region),
-            "x-amz-date": _amz(now),
+            "x-amz-algorithm": ALGORITHM,
+            "x-amz-credential": self._signer.credential(stamp),
+            "x-amz-date": stamp,
         }
         conditions: list[tuple[str, str | int, str | int]] = [("eq", "$bucket", self._bucket)]
         conditions += [("eq", f"${name}", value) for name, value in fields.items()]
         conditions += [("content-length-range", least, most)]
         document = {"expiration": expires_at.strftime("%Y-%m-%dT%H:%M:%S.000Z"), "conditions": conditions}
         policy = base64.b64encode(json.dumps(document).encode()).decode()
-        signature = post_presign_v4(policy, self._secret_key, now, self._region)
+        signature = self._signer.text(stamp, policy)
         return PostForm(
             f"{self._root}/{self._bucket}",
             {**fields, "policy": policy, "x-amz-signature": signature},
@@ -173,28 +169,19 @@ class Presigner:
         method, key = request
         if not 1 <= expires <= LONGEST_SECONDS:
             raise ValueError(f"a URL is valid for 1 to {LONGEST_SECONDS} seconds, not {expires}")
-        signed = {"host": self._host, **{name.lower(): value for name, value in headers.items()}}
-        names = ";".join(sorted(signed))
-        credential = get_credential_string(self._access_key, now, self._region)
+        stamp, path = _amz(now), f"/{self._bucket}/{escape(key)}"
+        signed = {"host": self._host, **headers}
         parameters = {
             **query,
-            "X-Amz-Algorithm": _ALGORITHM,
-            "X-Amz-Credential": credential,
-            "X-Amz-Date": _amz(now),
+            "X-Amz-Algorithm": ALGORITHM,
+            "X-Amz-Credential": self._signer.credential(stamp),
+            "X-Amz-Date": stamp,
             "X-Amz-Expires": str(expires),
-            "X-Amz-SignedHeaders": names,
+            "X-Amz-SignedHeaders": ";".join(sorted(name.lower() for name in signed)),
         }
-        path = f"/{self._bucket}/{escape(key)}"
-        canonical_query = "&".join(f"{quote(n, safe='')}={quote(v, safe='')}" for n, v in sorted(parameters.items()))
-        canonical_headers = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
-        canonical = f"{method}\n{path}\n{canonical_query}\n{canonical_headers}\n{names}\n{UNSIGNED}"
-        scope = credential.removeprefix(f"{self._access_key}/")
-        digest = hashlib.sha256(canonical.encode()).hexdigest()
-        # The SDK's name says POST, what it does is HMAC a text with the day's signing key.
-        signature = post_presign_v4(
-            f"{_ALGORITHM}\n{_amz(now)}\n{scope}\n{digest}", self._secret_key, now, self._region
-        )
-        return f"{self._root}{path}?{canonical_query}&X-Amz-Signature={signature}"
+        asked = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in parameters.items())
+        _, signature = self._signer.request(stamp, method, path, asked, signed, UNSIGNED)
+        return f"{self._root}{path}?{asked}&X-Amz-Signature={signature}"
 
 
 def content_disposition(file_name: str | None, *, inline: bool = False) -> str:
@@ -213,7 +200,7 @@ def content_disposition(file_name: str | None, *, inline: bool = False) -> str:
 
 
 def _amz(when: datetime) -> str:
-    return when.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return when.astimezone(UTC).strftime(STAMP)
 
 
 def _expiry(now: datetime, expires: int) -> datetime:

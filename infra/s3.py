@@ -5,25 +5,20 @@ made of little else. Buckets, policies and notifications are rare and go through
 """
 
 import io
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
-from urllib.parse import SplitResult, quote, urlsplit
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree as ET
 
 import aiohttp
-from minio.credentials.credentials import Credentials
-from minio.signer import sign_v4_s3
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from infra.errors import DependencyDown, Gone, InfraError, PreconditionFailed, StoreRefused
+from infra.sigv4 import ALGORITHM, STAMP, Signer
 
-if TYPE_CHECKING:
-    from minio.helpers import DictType
-
-UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 CONNECT_SECONDS: Final = 2.0
@@ -72,14 +67,12 @@ class S3:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
             raise ValueError(f"MinIO's URL must be http(s)://host[:port], not {url!r}")
-        self._scheme = parts.scheme
         # As aiohttp writes it into the Host header, which is signed: without the scheme's default port.
         self._netloc = URL(url).host_port_subcomponent or parts.netloc
         self._root = f"{parts.scheme}://{self._netloc}"
         self.bucket = bucket
         self.patience = timeout
-        self._region = region
-        self._credentials = Credentials(access_key, secret_key)
+        self._signer = Signer(access_key=access_key, secret_key=secret_key, region=region)
         self._connections = connections
         self._timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=timeout)
         self._session: aiohttp.ClientSession | None = None
@@ -104,21 +97,11 @@ class S3:
         """
         method, key, query, headers, body, body_sha256, patience = request
         path = f"/{self.bucket}/{escape(key)}" if key else f"/{self.bucket}"
-        now = datetime.now(UTC)
-        signed: dict[str, str] = {
-            **headers,
-            "Host": self._netloc,
-            "x-amz-content-sha256": body_sha256,
-            "x-amz-date": now.strftime("%Y%m%dT%H%M%SZ"),
-        }
-        sign_v4_s3(
-            method=method,
-            url=SplitResult(self._scheme, self._netloc, path, query, ""),
-            region=self._region,
-            headers=cast("DictType", signed),
-            credentials=self._credentials,
-            content_sha256=body_sha256,
-            date=now,
+        stamp = time.strftime(STAMP, time.gmtime())
+        signed = {**headers, "Host": self._netloc, "x-amz-content-sha256": body_sha256, "x-amz-date": stamp}
+        names, signature = self._signer.request(stamp, method, path, query, signed, body_sha256)
+        signed["Authorization"] = (
+            f"{ALGORITHM} Credential={self._signer.credential(stamp)}, SignedHeaders={names}, Signature={signature}"
         )
         target = URL(f"{self._root}{path}?{query}" if query else self._root + path, encoded=True)
         try:
