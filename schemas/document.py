@@ -6,6 +6,7 @@ else in it is computed from those. Best is a total order, so folding is commutat
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,12 @@ CloudEvent = dict[str, Any]
 FAILURES = frozenset({"rejected", "failed"})
 TOMBSTONES = ("quarantined", "deleted")
 TERMINAL_STATES = frozenset({"ready", "rejected", "quarantined", "failed", "abandoned", "deleted"})
+KEPT_LOSERS = 32
+"""A form can overwrite its key thousands of times until it expires, and a document in MongoDB has 16 MiB at most."""
+
+_LOSER = re.compile(r"(discard-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""The part of what is said of a version that lost: its id."""
+
 STATES = ("pending", "uploaded", "processing", *sorted(TERMINAL_STATES))
 
 
@@ -81,7 +88,19 @@ class Fold:
         if known is not None and not outranks(event, known):
             return False
         cells[key] = event
-        return True
+        return not self._crowded_out(key)
+
+    def _crowded_out(self, key: str) -> bool:
+        """Keep a bounded number of versions that lost, the same ones in any order; whether `key` was one too many."""
+        loser = _LOSER.fullmatch(key)
+        if loser is None:
+            return False
+        alike = [part for part in self.cells if (other := _LOSER.fullmatch(part)) and other[1] == loser[1]]
+        if len(alike) <= KEPT_LOSERS:
+            return False
+        last = max(alike)
+        del self.cells[last]
+        return last == key
 
     def merge(self, other: "Fold") -> bool:
         """Take in all that another fold of the same media knows; False if that was nothing new."""
@@ -107,9 +126,9 @@ class Fold:
             if any(event_name(event) == "failed" and _spoils_promoted(event) for event in self.cells.values()):
                 return "failed"
             return "ready" if self.named("ready") else "processing"
-        for name in ("failed", "rejected"):
-            if self.named(name):
-                return name
+        if ends := [event for event in self.cells.values() if event_name(event) in FAILURES]:
+            # The newest run's word; within a run a refusal, since it takes the bytes that a retry would need.
+            return max((event["run"], event_name(event)) for event in ends)[1]
         if self.named("identified", "scanned", "probed"):
             return "processing"
         for name, state in (("uploaded", "uploaded"), ("abandoned", "abandoned")):

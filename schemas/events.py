@@ -3,6 +3,7 @@
 An event's name is its class in lower case; its CloudEvents type is `tidegate.media.<name>.v<version>`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -30,6 +31,13 @@ RejectCode = Literal[
     "decode_memory",
     "decode_crash",
 ]
+
+
+MOST_PRODUCTS = 64
+MOST_NAMED_OBJECTS = 16
+"""With these, and a media of 40 KiB (the gateway takes no larger one), an event is never larger than 64 KiB."""
+
+Products = Annotated[tuple[Product, ...], Field(max_length=MOST_PRODUCTS)]
 
 
 class MediaEvent(Model):
@@ -133,7 +141,7 @@ class Promoted(Probed):
     """The scanned version is in permanent/, its checksum verified."""
 
     original: ObjectRef
-    products: tuple[Product, ...] = ()
+    products: Products = ()
 
 
 class Rejected(MediaEvent):
@@ -173,7 +181,7 @@ class Failed(MediaEvent):
     terminal: ClassVar[bool] = True
 
     function: Token
-    products: tuple[Name, ...] = ()
+    products: Annotated[tuple[Token, ...], Field(max_length=MOST_PRODUCTS)] = ()
     required: bool = True
     dead_letter: Name | None = None
     code: Annotated[str, StringConstraints(max_length=64)] = "error"
@@ -193,7 +201,7 @@ class Ready(MediaEvent):
 
     identity: Identity
     original: ObjectRef
-    products: tuple[Product, ...] = ()
+    products: Products = ()
 
     def basis(self) -> str | None:
         """A fan-in's id: of the media and the products promised."""
@@ -204,9 +212,25 @@ class Discarded(MediaEvent):
     """Objects that nobody needs any more were deleted."""
 
     cause: Token = Field(description="The event that made them needless.")
-    objects: tuple[ObjectRef, ...] = ()
+    count: int = Field(default=0, ge=0, description="How many objects were deleted.")
+    objects: Annotated[tuple[ObjectRef, ...], Field(max_length=MOST_NAMED_OBJECTS)] = Field(
+        default=(), description="The first of them."
+    )
     moved_to: ObjectRef | None = Field(default=None, description="Where a quarantined object is kept.")
     subject_version: Name | None = None
+
+    @classmethod
+    def of(cls, event: MediaEvent, objects: Sequence[ObjectRef], **found: object) -> Self:
+        """Say what an event made needless; of many objects only the first are named."""
+        return cls.model_validate(
+            {
+                "media": event.media,
+                "cause": event.event,
+                "count": len(objects),
+                "objects": tuple(objects[:MOST_NAMED_OBJECTS]),
+                **found,
+            }
+        )
 
     def part(self) -> str | None:
         """One for each cause, and for each version where a media has several."""

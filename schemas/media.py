@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints, field_validator
 
-from schemas.model import ContentType, Kind, MediaId, Model, Name, Sha256
+from schemas.model import ContentType, Kind, MediaId, Model, Name, Sha256, Token
 
 CONTEXT_BYTES = 8 * 1024
 
@@ -61,5 +61,5 @@ class Verdict(Model):
 class Product(Model):
     """A rendition or description that the kind's profile promises."""
 
-    name: Name
+    name: Token
     required: bool

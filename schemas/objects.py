@@ -2,17 +2,17 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from schemas.model import Model
 
 
-class ObjectRef(BaseModel):
+class ObjectRef(Model):
     """Exactly one version of one object.
 
     An ETag doesn't pin an object (two contents can share one MD5); the version id does, and so it is part of every
     reference under the versioned prefix. Elsewhere objects have one version and a name computed from what they hold.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bucket: Annotated[str, Field(min_length=3, max_length=63)] = Field(description="The bucket's name.")
     key: Annotated[str, Field(min_length=1, max_length=1024)] = Field(description="The object's key, not escaped.")
