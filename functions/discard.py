@@ -24,13 +24,13 @@ async def discard(event: MediaEvent, ctx: Context) -> Discarded:
     match event:
         case Quarantined():
             kept = await _keep(event, ctx)
-            gone = [event.object, *await _remove_all(media_id, ctx)]
-            await _remove(event.object, ctx)
-            return Discarded(media=event.media, cause=event.event, objects=tuple(gone), moved_to=kept)
+            # The source first: once it is gone, no promote that comes again can copy it behind this one's back.
+            gone = [await _remove(event.object, ctx), *await _remove_all(media_id, ctx)]
+            return Discarded.of(event, gone, moved_to=kept)
         case Deleted():
-            gone = await _remove_all(media_id, ctx)
-            gone += [await _remove(version, ctx) for version in await _versions(media_id, ctx)]
-            return Discarded(media=event.media, cause=event.event, objects=tuple(gone))
+            gone = [await _remove(version, ctx) for version in await _versions(media_id, ctx)]
+            gone += await _remove_all(media_id, ctx)
+            return Discarded.of(event, gone)
         case Promoted():
             gone = [await _remove(event.object, ctx)]
             tombstones = [happened("quarantined", media_id), happened("deleted", media_id)]
@@ -39,15 +39,10 @@ async def discard(event: MediaEvent, ctx: Context) -> Discarded:
             if any(event_name(fact) in TOMBSTONES for fact in past):
                 # It came late: the media was condemned or deleted while it was being promoted.
                 gone += await _remove_all(media_id, ctx)
-            return Discarded(media=event.media, cause=event.event, objects=tuple(gone))
+            return Discarded.of(event, gone)
         case Rejected() | Overwritten():
-            await _remove(event.object, ctx)
-            return Discarded(
-                media=event.media,
-                cause=event.event,
-                objects=(event.object,),
-                subject_version=event.object.version_id,
-            )
+            gone = [await _remove(event.object, ctx)]
+            return Discarded.of(event, gone, subject_version=event.object.version_id)
         case _:
             raise AssertionError(event)
 
@@ -74,10 +69,11 @@ async def _keep(event: Quarantined, ctx: Context) -> ObjectRef | None:
 
 async def _kept(event: Quarantined, ctx: Context) -> ObjectRef | None:
     key = quarantine_key(event.media.media_id)
-    info = await ctx.objects.head(key)
-    if info is None:
-        return None
-    return ObjectRef(bucket=event.object.bucket, key=key, size=info.size, sha256=event.object.sha256)
+    # Listed, since functions have no right to read what is in quarantine/.
+    async for entry in ctx.objects.list(key):
+        if entry.key == key:
+            return ObjectRef(bucket=event.object.bucket, key=key, size=entry.size, sha256=event.object.sha256)
+    return None
 
 
 async def _remove_all(media_id: str, ctx: Context) -> list[ObjectRef]:
