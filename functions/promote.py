@@ -30,12 +30,16 @@ async def promote(event: Probed, ctx: Context) -> Promoted:
     except Gone:
         # Promoted before, and its temp version discarded since: the object that was made from it is the answer.
         original = (await ctx.objects.resolve(source)).model_copy(update={"version_id": None})
+        if original.sha256 != source.sha256:
+            raise ChecksumMismatch(
+                f"{original.key} was promoted as {original.sha256} and scanned since as {source.sha256}"
+            ) from None
     else:
         failpoint("promote.copied")
         if copied.sha256 != source.sha256:
             await ctx.objects.delete(key)
             raise ChecksumMismatch(
                 f"{source.key} version {source.version_id} was scanned as {source.sha256} and copied as {copied.sha256}"
-            ) from None
+            )
         original = ObjectRef(bucket=source.bucket, key=key, size=source.size, sha256=source.sha256)
     return Promoted.after(event, original=original, products=())
