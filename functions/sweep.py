@@ -16,9 +16,10 @@ from infra.records import read_record
 from schemas.document import TERMINAL_STATES, CloudEvent, Fold, event_name
 from schemas.events import EVENTS, Abandoned, Requested
 from schemas.notification import Notification
-from schemas.subjects import everything, happened
+from schemas.subjects import happened, temp_key
 
-PAGE = 200
+PAGE = 128
+"""Four questions each: the stream answers 1,024 at once."""
 TEMP = "temp/"
 WAY = ("uploaded", "identified", "scanned", "probed", "promoted")
 
@@ -67,11 +68,12 @@ async def _missed(page: Sequence[Entry], old: datetime, ctx: Context) -> list[No
         for question in (
             happened("uploaded", media_id),
             happened("rejected", media_id),
+            happened("failed", media_id, "receive"),
             happened("overwritten", media_id, str(entry.version_id)),
         )
     ]
     told = await ctx.history.last(*filters) if filters else []
-    known = {(event["data"]["object"]["key"], event["data"]["object"]["version_id"]) for event in told}
+    known = {(event["data"]["object"]["key"], event["data"]["object"].get("version_id")) for event in told}
     return [
         Notification(
             bucket=ctx.settings.bucket,
@@ -113,9 +115,14 @@ async def _never_came(ctx: Context) -> AsyncGenerator[Because[Abandoned]]:
         )
         ended = {event["subject"] for event in came}
         for requested, event in overdue:
-            if requested.media.media_id not in ended:
+            # An object that nobody announced yet is no upload that never came.
+            if requested.media.media_id not in ended and not await _lies_there(requested, ctx):
                 yield Because(Abandoned(media=requested.media), Envelope.model_validate(event))
         await ctx.cursors.put("sweep.requested", str(start))
+
+
+async def _lies_there(requested: Requested, ctx: Context) -> bool:
+    return await ctx.objects.head(temp_key(requested.media.media_id)) is not None
 
 
 async def _stuck(ctx: Context) -> AsyncGenerator[Invoke]:
@@ -129,6 +136,8 @@ async def _stuck(ctx: Context) -> AsyncGenerator[Invoke]:
     while page := await ctx.history.past("media.uploaded.>", start):
         for sequence_, event in page:
             if datetime.fromisoformat(event["time"]) > now - timedelta(seconds=patience):
+                # Kept here as well, or the next pass would give the same ones back a minute later.
+                await ctx.cursors.put("sweep.stuck", f"{period}:{start}")
                 return
             start = sequence_ + 1
             for invoke in await _waiting(event["subject"], ctx):
@@ -137,7 +146,9 @@ async def _stuck(ctx: Context) -> AsyncGenerator[Invoke]:
 
 
 async def _waiting(media_id: str, ctx: Context) -> list[Invoke]:
-    fold = Fold.of(media_id, await ctx.history.last(everything(media_id)))
+    # Not all its events: a client can make thousands of versions that lost.
+    questions = [happened(name, media_id) for name in EVENTS if name not in {"overwritten", "discarded"}]
+    fold = Fold.of(media_id, await ctx.history.last(*questions))
     if fold.state() in TERMINAL_STATES:
         return []
     events = {event_name(event): event for event in fold.events()}
@@ -145,7 +156,12 @@ async def _waiting(media_id: str, ctx: Context) -> list[Invoke]:
     if furthest is None:
         return []
     envelope = Envelope.model_validate(events[furthest])
-    return [Invoke(taker.name, envelope) for taker in registry.taking(EVENTS[furthest]) if not taker.batch]
+    kind = EVENTS[furthest].model_validate(envelope.data).known_kind()
+    return [
+        Invoke(taker.name, envelope)
+        for taker in registry.taking(EVENTS[furthest])
+        if not taker.batch and (not taker.kinds or kind in taker.kinds)
+    ]
 
 
 def _is_token(text: str) -> bool:
