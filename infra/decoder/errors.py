@@ -19,6 +19,19 @@ DecodeCode = Literal[
 ]
 
 
+SENTENCES: dict[DecodeCode, str] = {
+    "corrupt": "The file is damaged: open it, save it anew and upload that.",
+    "truncated": "The file is incomplete, its end is missing: upload it again.",
+    "encrypted": "The file needs a password: save it without one and upload that.",
+    "too_many_pages": "The document has too many pages: split it and upload the parts.",
+    "not_text": "The file is no plain text: request the upload with its real type.",
+    "decode_timeout": "The file takes too long to read: save it in a simpler form and upload that.",
+    "decode_memory": "The file takes too much memory to read: save it in a simpler form and upload that.",
+    "decode_crash": "The file can't be read safely: save it anew and upload that.",
+}
+"""For the file's owner."""
+
+
 class DecodeRejected(Exception):
     """The file cannot be accepted: a normal outcome, with a code from a closed list.
 
@@ -28,7 +41,7 @@ class DecodeRejected(Exception):
     def __init__(self, code: DecodeCode, reason: str) -> None:
         super().__init__(f"{code}: {reason}")
         self.code: DecodeCode = code
-        self.reason = reason
+        self.reason = f"{SENTENCES[code]} (Found: {reason}.)"
 
 
 class DecoderUnavailable(Exception):
