@@ -162,8 +162,8 @@ have() { local found && found=$(type -P "$1") && [[ -x $found ]]; }
 
 find_program() { have "$1" || [[ -x /usr/sbin/$1 || -x /usr/local/sbin/$1 ]]; }
 
-ldconfig_has() { PATH=$PATH:/sbin:/usr/sbin ldconfig -p | grep -q "$1"; }
+ldconfig_has() { [[ $(PATH=$PATH:/sbin:/usr/sbin ldconfig -p) == *"$1"* ]]; }
 
-at_least() { [[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$1" ]]; }
+at_least() { [[ $(printf "%s\n" "$1" "$2" | sort -V) == "$1"$'\n'* ]]; }
 
 main
