@@ -1,20 +1,17 @@
 """The objects of one bucket: read, written, copied, deleted and listed through one thin async client."""
 
-import base64
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
-from multidict import CIMultiDictProxy
 
 from infra.errors import DependencyDown, Gone, StoreRefused
 from infra.listing import Entry, VersionsPage, objects_page, versions_page
+from infra.object_headers import ObjectInfo, metadata_headers, read_etag, read_info, read_sha256
 from infra.s3 import READ_SECONDS, S3, Request, down, drain, escape
 from infra.settings import Settings
 from infra.sigv4 import UNSIGNED
@@ -36,30 +33,6 @@ SLOWEST_BYTES_PER_SECOND: Final = 8 * MIB
 PROBE_SECONDS: Final = 2.0
 
 _PROBE_KEY: Final = f"{PERMANENT}.probe"
-_META: Final = "x-amz-meta-"
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """What MinIO knows of an object without reading it.
-
-    Attributes:
-        size: Length in bytes.
-        etag: ETag without its quotes.
-        content_type: As stored.
-        metadata: User metadata, names in lower case without `x-amz-meta-`.
-        version_id: The version, none where the prefix isn't versioned.
-        last_modified: When it was stored, to the second, UTC.
-        sha256: MinIO's own checksum in hexadecimal, if one was stored and asked for.
-    """
-
-    size: int
-    etag: str
-    content_type: str
-    metadata: Mapping[str, str]
-    version_id: str | None
-    last_modified: datetime
-    sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +123,7 @@ class Objects:
             answer, _ = await self._s3.fetch(request)
         except Gone:
             return None
-        return _info(answer)
+        return read_info(answer)
 
     async def get(self, ref: ObjectRef, start: int = 0, length: int | None = None, *, at_most: int = 16 * MIB) -> bytes:
         """Read an object, or `length` bytes of it from `start`; less where the object ends earlier.
@@ -227,14 +200,14 @@ class Objects:
             PreconditionFailed: The condition didn't hold, or held but the answer was lost and the write repeated.
             ValueError: Metadata that HTTP can't carry as it is.
         """
-        headers = {"Content-Type": content_type, **_metadata(metadata)}
+        headers = {"Content-Type": content_type, **metadata_headers(metadata)}
         if if_match is not None:
             headers["If-Match"] = f'"{if_match}"'
         if if_none_match:
             headers["If-None-Match"] = "*"
         digest = hashlib.sha256(data).hexdigest() if len(data) <= SIGNED_BODY_BYTES else UNSIGNED
         answer, _ = await self._s3.fetch(Request("PUT", key, "", headers, data, digest, self._patience(len(data))))
-        return _etag(answer)
+        return read_etag(answer)
 
     async def copy(
         self, source: ObjectRef, key: str, *, content_type: str, metadata: Mapping[str, str] | None = None
@@ -258,18 +231,18 @@ class Objects:
             "x-amz-copy-source": f"{path}?{version}" if version else path,
             "x-amz-metadata-directive": "REPLACE",
             "x-amz-checksum-algorithm": "SHA256",
-            **_metadata(metadata),
+            **metadata_headers(metadata),
         }
         request = Request("PUT", key, "", headers, patience=self._patience(source.size))
         try:
             answer, body = await self._s3.fetch(request)
         except Gone as error:
             raise Gone(source.key, source.version_id) from error
-        checksum = _sha256(answer)
+        checksum = read_sha256(answer)
         # S3 may find out after it has sent 200 that a copy failed.
         if b"<CopyObjectResult" not in body or checksum is None:
             raise DependencyDown("minio", f"copy of {source.key} answered without a result and checksum")
-        return Copied(_etag(answer), checksum)
+        return Copied(read_etag(answer), checksum)
 
     async def delete(self, key: str, version_id: str | None = None) -> None:
         """Remove one version of an object for good; what isn't there is fine.
@@ -371,35 +344,3 @@ def _range(start: int, length: int | None) -> dict[str, str]:
     if start == 0 and length is None:
         return {}
     return {"Range": f"bytes={start}-" if length is None else f"bytes={start}-{start + length - 1}"}
-
-
-def _metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in (metadata or {}).items():
-        if not (name.isascii() and value.isascii() and value.isprintable()):
-            raise ValueError(f"metadata {name!r}: printable ASCII only, escape anything else")
-        headers[_META + name] = value
-    return headers
-
-
-def _info(answer: CIMultiDictProxy[str]) -> ObjectInfo:
-    names = ((name.lower(), value) for name, value in answer.items())
-    return ObjectInfo(
-        size=int(answer.get("Content-Length", 0)),
-        etag=_etag(answer),
-        content_type=answer.get("Content-Type", ""),
-        metadata={name.removeprefix(_META): value for name, value in names if name.startswith(_META)},
-        version_id=answer.get("x-amz-version-id"),
-        last_modified=parsedate_to_datetime(answer["Last-Modified"]),
-        sha256=_sha256(answer),
-    )
-
-
-def _etag(answer: CIMultiDictProxy[str]) -> str:
-    return answer.get("ETag", "").strip('"')
-
-
-def _sha256(answer: CIMultiDictProxy[str]) -> str | None:
-    """The checksum in hexadecimal; S3 sends it in base64."""
-    encoded = answer.get("x-amz-checksum-sha256")
-    return base64.b64decode(encoded).hex() if encoded else None
