@@ -1,0 +1,1 @@
+"""Files to try things with, made as needed by real libraries."""
