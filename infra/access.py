@@ -101,7 +101,7 @@ def _same_policy(one: object, other: object) -> bool:
     return _sorted(one) == _sorted(other)
 
 
-def _sorted(value: Any) -> str:  # noqa: ANN401 - any JSON
+def _sorted(value: Any) -> str:
     if isinstance(value, dict):
         return json.dumps({key: _sorted(item) for key, item in cast("dict[str, Any]", value).items()}, sort_keys=True)
     if isinstance(value, list):
