@@ -9,6 +9,7 @@ from infra.logs import configure
 from infra.settings import Settings
 from infra.tokens import checked_secret
 
+USAGE = 2
 DEPENDENCY_DOWN = 3
 
 
@@ -16,7 +17,11 @@ def main() -> int:
     """Serve until told to stop."""
     settings = Settings()
     configure(settings)
-    checked_secret(settings.jwt_secret.get_secret_value())
+    try:
+        checked_secret(settings.jwt_secret.get_secret_value())
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return USAGE
     return 0 if uvloop.run(serve(settings)) else DEPENDENCY_DOWN
 
 

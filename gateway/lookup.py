@@ -122,7 +122,9 @@ def read_event(payload: bytes) -> CloudEvent | None:
     try:
         event = json.loads(payload)
         if all(isinstance(event[name], str) for name in ("id", "type", "source", "time", "run", "part", "lane")):
-            return event if isinstance(event["data"], dict) and event["type"].count(".") else None
+            # The type becomes a line of a stream of server-sent events.
+            named = event["type"].isprintable() and "." in event["type"]
+            return event if named and isinstance(event["data"], dict) else None
     except (ValueError, KeyError, TypeError):
         pass
     return None

@@ -169,7 +169,8 @@ class MediaStatus(BaseModel):
     failures: tuple[Failure, ...] = ()
     history: tuple[Step, ...] = ()
     waits_for: tuple[str, ...] = Field(
-        default=(), description="Functions that have the next say; `client`: the upload itself. Empty: nothing more."
+        default=(),
+        description="Who has the next say: functions, or `client` while no upload was announced. Empty: nobody.",
     )
     queue: Queue | None = None
     warnings: tuple[str, ...] = Field(default=(), description="What a person should know: test signatures, gaps.")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
@@ -32,6 +33,13 @@ def provisioned(spare_stack: ThreadedStack) -> ThreadedStack:
 @pytest.fixture
 async def gateway(provisioned: ThreadedStack) -> AsyncGenerator[Running]:
     """A gateway with the gateway's own credentials."""
+    async with running(provisioned) as one:
+        yield one
+
+
+@asynccontextmanager
+async def running(provisioned: ThreadedStack) -> AsyncGenerator[Running]:
+    """Run a gateway as long as the context lasts."""
     settings = provisioned.settings("gateway", gateway_port=0)
     app = connected_app(settings)
     server = Server(app, settings, own_signals=False)

@@ -2,16 +2,35 @@ import asyncio
 import uuid
 from contextlib import aclosing
 
+import jsonschema
 import pytest
 from pydantic_core import from_json
 
-from events.bus import Stored
+from events.bus import ConsumerSpec, Stored
+from events.streams import Retention, streams
+from gateway import openapi
 from infra.documents import Documents
 from infra.local.threaded import ThreadedStack
 from infra.objects import Objects
 from schemas.document import Fold
 from schemas.subjects import everything
 from tests.gateway.running import PDF, SHA, Running, Story
+
+
+def conforms(body: object, model: str) -> None:
+    """Check an answer against the published description."""
+    described = {**openapi.assemble().openapi(), "$ref": f"#/components/schemas/{model}"}
+    jsonschema.validate(body, described)  # pyright: ignore[reportUnknownMemberType] - its schema is a bare dict
+
+
+async def test_answers_are_as_published(gateway: Running) -> None:
+    """Tickets, statuses, readiness and problems conform to the OpenAPI document."""
+    put, form = await gateway.upload(), await gateway.upload(form=True)
+    conforms(put.body, "UploadPut")
+    conforms(form.body, "UploadForm")
+    conforms((await gateway.status(put.body["media_id"])).body, "MediaStatus")
+    conforms((await gateway.upload(size=-1)).body, "Problem")
+    conforms((await gateway.call("GET", "/readyz")).body, "Readiness")
 
 
 async def test_a_media_is_known_from_the_post_on(gateway: Running) -> None:
@@ -37,11 +56,30 @@ async def test_it_says_whom_a_media_waits_for(gateway: Running) -> None:
     assert body["original"] is None
 
 
+async def test_it_says_how_long_the_queue_is(gateway: Running) -> None:
+    """Under way, the position at the function it waits for is the consumer's own figure; no more is promised."""
+    probe = ConsumerSpec("MEDIA", "probe", ("media.scanned.>",))
+    await gateway.operator.provision(streams(Retention()), [probe])
+    media_id = ""
+    try:
+        for _ in range(3):
+            media_id = await gateway.requested()
+            await (await Story.of(gateway.operator, media_id)).scan()
+        assert (await gateway.status(media_id)).body["queue"] == {
+            "function": "probe",
+            "position": 3,
+            "eta_seconds": None,
+        }
+    finally:
+        await gateway.operator.provision(streams(Retention()), [], prune=True)
+
+
 async def test_a_ready_media_tells_everything(gateway: Running) -> None:
     """Verdict, probe, history and a URL of the bytes; test signatures are called so loudly."""
     media_id = await gateway.requested(filename="übung.pdf")
     await (await Story.of(gateway.operator, media_id)).finish()
     body = (await gateway.status(media_id)).body
+    conforms(body, "MediaStatus")
     assert body["state"] == "ready"
     assert body["waits_for"] == []
     assert body["probe"]["pages"] == 3

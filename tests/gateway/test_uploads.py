@@ -1,17 +1,30 @@
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from events.envelope import Envelope
 from gateway.limits import LARGEST_BODY
 from infra.local.threaded import ThreadedStack
 from schemas.events import Requested
 from schemas.subjects import everything
+from tests.gateway.conftest import running
 from tests.gateway.running import PDF, Running
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(provisioned: ThreadedStack) -> AsyncGenerator[Running]:
+    """One gateway for all of these."""
+    async with running(provisioned) as one:
+        yield one
+
 
 HOSTILE = [
     "../../etc/passwd",
@@ -51,6 +64,15 @@ async def test_an_upload_is_on_record_before_the_client_knows_its_url(gateway: R
     assert requested.media.audience == ("team",)
     assert requested.media.context == {"message_id": "m1", "tags": ["a"]}
     assert requested.expires_at == datetime.fromisoformat(answer.body["expires_at"])
+
+
+async def test_a_trace_goes_on(gateway: Running) -> None:
+    """The client's trace continues in `requested`; what isn't one begins a new one."""
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    for header, continues in ((f"00-{trace}-00f067aa0ba902b7-01", True), (f"00-{trace}-0000000000000000-01", False)):
+        answer = await gateway.call("POST", "/v1/uploads", json=PDF, headers={"traceparent": header})
+        envelope = await envelope_of(gateway, answer.body["media_id"])
+        assert (envelope.traceparent.split("-")[1] == trace) is continues
 
 
 async def test_a_presigned_put_takes_exactly_what_was_announced_and_once(gateway: Running) -> None:
