@@ -61,7 +61,8 @@ def admin_client(settings: Settings) -> Minio:
         secure=url.scheme == "https",
         region=settings.minio_region,
         http_client=urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=5, read=30), retries=urllib3.Retry(3, backoff_factor=0.2)
+            timeout=urllib3.Timeout(connect=5, read=30),
+            retries=urllib3.Retry(3, backoff_factor=0.2, respect_retry_after_header=False),
         ),
     )
 

@@ -7,7 +7,8 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
-CLAMD_CEILING = 2 * 1024 * MIB - 1
+# clamd lowers its MaxFileSize of 2 GiB - 1 by two bytes.
+CLAMD_CEILING = 2 * 1024 * MIB - 3
 
 
 class Settings(BaseSettings):
@@ -51,7 +52,7 @@ class Settings(BaseSettings):
     )
 
     max_upload_bytes: Annotated[int, Field(gt=0, le=CLAMD_CEILING)] = Field(
-        default=512 * MIB, description="Largest upload accepted, in bytes; at most 2 GiB - 1, clamd's ceiling."
+        default=512 * MIB, description="Largest upload accepted, in bytes; at most 2 GiB - 3, clamd's ceiling."
     )
     upload_expires_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] = Field(
         default=900, description="How long a presigned upload is valid."
