@@ -5,32 +5,30 @@ twice is running once: ids and names are computed from the input. Three ways not
 (`Application.outcomes`), `Unavailable` about the world, anything else about us.
 """
 
-import asyncio
-import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import structlog
-from pydantic_core import from_json
 
 from events import metrics
-from events.application import Application, Outgoing
+from events.application import Application
 from events.attempts import Attempts, Policy, Trial
-from events.bus import Bus, BusDown, Expect, Message, StreamMissing, WrongLastSequence
+from events.bus import Bus, BusDown, BusError, Message
 from events.dead import DeadLetter
 from events.dependencies import Dependencies
-from events.envelope import HEADERS, Envelope, follow
+from events.emit import Emitter
+from events.envelope import Envelope
 from events.errors import Unavailable, Unreadable
 from events.failpoints import failpoint
 from events.gate import Gate
-from events.invoke import Invoke
-from events.registry import Because, First, Function
-from events.ticks import tick_input
+from events.patience import steadily, within
+from events.reading import Reader
+from events.registry import Function
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 FOREVER = float("inf")
 
@@ -60,6 +58,19 @@ class Delivery:
     beats_until: float = FOREVER
     trial: Trial | None = None
 
+    @property
+    def so_far(self) -> Trial:
+        """What went wrong with it so far."""
+        return self.trial or Trial()
+
+
+class Input(NamedTuple):
+    """A delivery that was read."""
+
+    delivery: Delivery
+    envelope: Envelope
+    event: Any
+
 
 class GaveUp(Exception):
     """The process died with a delivery that ran alone."""
@@ -72,133 +83,116 @@ class Carrier:
         self.function = function
         self.stream = stream
         self._process = process
-        self._bus = process.bus
         self._application = process.application
+        self._emitter = Emitter(function, process.bus, process.application)
         self._on_hold = on_hold
-        source = [
-            process.application.sources[model] for model in function.inputs if model in process.application.sources
-        ]
-        self._source = source[0] if source else None
+        self._reader = Reader(function, process.application)
         self._log = log.bind(function=function.name)
         self._seconds = metrics.SECONDS.labels(function.name)
 
     async def carry(self, deliveries: Sequence[Delivery]) -> None:
         """Work on one delivery, or on several at once where the function takes batches."""
-        suspects: list[Delivery] = []
-        fresh: list[Delivery] = []
         for delivery in deliveries:
             if delivery.message.delivered > 1:
-                delivery.trial = await self._steadily(
-                    lambda d=delivery: self._process.attempts.load(self.function.name, self.stream, d.message.sequence)
-                )
-            (suspects if self._suspect(delivery) else fresh).append(delivery)
-        if fresh:
-            await self._process.gate.enter()
-            try:
-                await self._work(fresh)
-            finally:
-                self._process.gate.leave()
+                await self._recall(delivery)
+        suspects = [delivery for delivery in deliveries if self._suspect(delivery)]
+        await self._work([delivery for delivery in deliveries if not any(delivery is each for each in suspects)])
         for delivery in suspects:
-            await self._alone(delivery)
+            if delivery.so_far.alone:
+                await self._bury(delivery, None, GaveUp("the process died while this delivery ran alone in it"))
+            else:
+                await self._work([delivery], alone=True)
 
     def _suspect(self, delivery: Delivery) -> bool:
-        trial = delivery.trial or Trial()
+        trial = delivery.so_far
         return trial.alone or trial.unexplained(delivery.message.delivered) >= self._process.policy.suspect_after
 
-    async def _alone(self, delivery: Delivery) -> None:
-        trial = delivery.trial or Trial()
-        if trial.alone:
-            await self._bury(delivery, None, GaveUp("the process died while this delivery ran alone in it"))
-            return
-        explained = trial.model_copy(update={"cleared": delivery.message.delivered - 1 - trial.failures})
-        self._log.warning("delivery.suspect", sequence=delivery.message.sequence, delivered=delivery.message.delivered)
-        async with self._process.gate.alone():
-            await self._save(delivery, explained.model_copy(update={"alone": True}))
-            delivery.trial = explained
-            try:
-                await self._work([delivery], alone=True)
-            finally:
-                if delivery.trial is explained:
-                    # Still there: handed back by a drain. It did not kill its process.
-                    await self._save(delivery, explained)
-
     async def _work(self, deliveries: list[Delivery], *, alone: bool = False) -> None:
-        """Decode, then try until it ends: acknowledged, handed back with a delay, or dead."""
-        inputs: list[tuple[Delivery, Envelope, Any]] = []
-        for delivery in deliveries:
-            try:
-                inputs.append((delivery, *self._decode(delivery.message)))
-            except Unreadable as error:
-                await self._bury(delivery, None, error)
-        if not inputs:
-            return
-        failpoint(f"{self.function.name}.taken")
+        """Try until it ends: acknowledged, handed back with a delay, or dead."""
+        inputs: list[Input] = []
         blamed = False
-        while True:
+        while deliveries:
             try:
-                await self._try(inputs)
-            except (Unavailable, *self._application.unavailable) as error:
-                dependency = str(getattr(error, "dependency", "unknown"))
-                if not await self._hold(dependency, deliveries, alone=alone):
+                async with self._alone(deliveries[0]) if alone else self._process.gate.together():
+                    inputs = await self._read(deliveries)
+                    deliveries = [each.delivery for each in inputs]
+                    outcome = await self._try(inputs) if inputs else ""
+            except (Unavailable, BusDown, *self._application.unavailable) as error:
+                dependency = "nats" if isinstance(error, BusDown) else str(getattr(error, "dependency", "unknown"))
+                if not await self._hold(dependency, len(inputs)):
                     blamed = False
-                elif blamed:
+                elif not blamed:
+                    blamed = True
+                else:
+                    # The dependency answers and the call fails, twice in a row: it was the input.
                     await self._failed(inputs, error, alone=alone)
                     return
-                else:
-                    blamed = True
             except Exception as error:  # noqa: BLE001  anything else is about us: counted, retried, dead-lettered
                 await self._failed(inputs, error, alone=alone)
                 return
             else:
-                await self._finish([delivery for delivery, _, _ in inputs])
+                if deliveries:
+                    await self._finish(deliveries, outcome)
                 return
 
-    def _decode(self, message: Message) -> tuple[Envelope, Any]:
-        if self.function.every is not None:
-            return tick_input(self.function.name, message)
-        if self._source is not None and not message.subject.startswith("invoke."):
-            return self._source.decode(message)
-        envelope = Envelope.decode(message.data)
-        if self.function.batch:
-            # As it came, with fields that this version doesn't know.
-            return envelope, from_json(message.data)
-        model = self._application.models.get(envelope.type)
-        if model is None:
-            raise Unreadable(f"no model for {envelope.type}")
-        try:
-            return envelope, model.model_validate(envelope.data)
-        except ValueError as error:
-            raise Unreadable(f"not a valid {envelope.type}: {error}") from error
+    @asynccontextmanager
+    async def _alone(self, delivery: Delivery) -> AsyncGenerator[None]:
+        """Nobody else runs in this process; the delivery is marked, so that a death is known to be its doing."""
+        trial = delivery.so_far
+        explained = trial.model_copy(update={"cleared": delivery.message.delivered - 1 - trial.failures})
+        self._log.warning("delivery.suspect", sequence=delivery.message.sequence, delivered=delivery.message.delivered)
+        async with self._process.gate.alone():
+            await self._save(delivery, explained.model_copy(update={"alone": True}))
+            try:
+                yield
+            finally:
+                await self._save(delivery, explained)
 
-    async def _try(self, inputs: Sequence[tuple[Delivery, Envelope, Any]]) -> None:
-        """Run the handler once and publish what it returns."""
+    async def _read(self, deliveries: Sequence[Delivery]) -> list[Input]:
+        """Decode; what can't be is buried at once."""
+        inputs: list[Input] = []
+        for delivery in deliveries:
+            try:
+                inputs.append(Input(delivery, *self._reader.read(delivery.message)))
+            except Unreadable as error:
+                await self._bury(delivery, None, error)
+        return inputs
+
+    async def _try(self, inputs: Sequence[Input]) -> str:
+        """Run the handler once and publish what it returns; says how it went."""
         function, (_, cause, event) = self.function, inputs[0]
+        failpoint(f"{function.name}.taken")
         context = self._application.context(function, cause)
-        argument = [event for _, _, event in inputs] if function.batch else event
+        argument = [each.event for each in inputs] if function.batch else event
+        outcome = "done"
         started = time.monotonic()
-        for delivery, _, _ in inputs:
-            delivery.beats_until = started + function.timeout
+        for each in inputs:
+            each.delivery.beats_until = started + function.timeout
         try:
-            async with asyncio.timeout(function.timeout):
-                if function.streams:
-                    async for output in cast("AsyncIterator[Any]", function.handler(argument, context)):
-                        await self._publish(output, cause)
-                    outputs = None
-                else:
-                    outputs = await function.handler(argument, context)
-        except TimeoutError as error:
-            raise TimeoutError(f"{function.name} did not finish within {function.timeout:g} s") from error
+            outputs = await within(function.timeout, self._call(argument, context, cause), function.name)
         except tuple(self._application.outcomes) as error:
-            outputs = await self._outcome(error, cause, event)
+            if function.batch:
+                raise
+            outcome, outputs = "outcome", [await self._outcome(error, cause, event)]
         finally:
-            for delivery, _, _ in inputs:
-                delivery.beats_until = FOREVER
+            for each in inputs:
+                each.delivery.beats_until = FOREVER
             self._seconds.observe(time.monotonic() - started)
         failpoint(f"{function.name}.handled")
-        for output in outputs if isinstance(outputs, (list, tuple)) else [outputs]:  # pyright: ignore[reportUnknownVariableType]
+        for output in outputs:
             if output is not None:
-                await self._publish(output, cause)
+                await self._emitter.emit(output, cause)
                 failpoint(f"{function.name}.published")
+        return outcome
+
+    async def _call(self, argument: Any, context: Any, cause: Envelope) -> Sequence[Any]:
+        if not self.function.streams:
+            outputs = await self.function.handler(argument, context)
+            return cast("Sequence[Any]", outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        async with aclosing(cast("AsyncGenerator[Any]", self.function.handler(argument, context))) as outputs:
+            async for output in outputs:
+                await self._emitter.emit(output, cause)
+        return []
 
     async def _outcome(self, error: Exception, cause: Envelope, event: Any) -> Any:
         outcomes = self._application.outcomes
@@ -206,66 +200,25 @@ class Carrier:
         self._log.info("delivery.outcome", about=cause.subject, outcome=str(error))
         return await outcome(self.function, cause, event, error)
 
-    async def _publish(self, output: Any, cause: Envelope) -> None:
-        """Publish one output; returns when it is stored, however long NATS is away."""
-        expect = None
-        first = cast("First[Any]", output) if isinstance(output, First) else None
-        if first is not None:
-            output, expect = first.event, Expect(first.among)
-        if isinstance(output, Because):
-            because = cast("Because[Any]", output)
-            output, cause = because.event, because.cause
-        outgoing = self._encode(output, cause)
-        try:
-            await self._steadily(
-                lambda: self._bus.publish(
-                    outgoing.subject,
-                    outgoing.data,
-                    message_id=outgoing.message_id,
-                    headers=outgoing.headers,
-                    expect=expect,
-                )
-            )
-        except WrongLastSequence:
-            assert first is not None
-            follows = await first.otherwise()
-            if follows is not None:
-                await self._publish(follows, cause)
-            return
-        metrics.EVENTS.labels(outgoing.subject.split(".", 2)[1]).inc()
-
-    def _encode(self, output: Any, cause: Envelope) -> Outgoing:
-        if isinstance(output, Invoke):
-            return Outgoing(output.subject, output.envelope.encode(), output.message_id(cause.id), HEADERS)
-        encode = self._application.encoders.get(cast("type[Any]", type(output)))
-        if encode is not None:
-            return encode(output, cause)
-        envelope = follow(output, cause=cause, function=self.function.name, version=self.function.version)
-        return Outgoing(self._application.subject(output, envelope), envelope.encode(), envelope.id, HEADERS)
-
-    async def _hold(self, dependency: str, deliveries: Sequence[Delivery], *, alone: bool) -> bool:
-        """Wait for a dependency without a slot's share of the process; True if it answered at once."""
+    async def _hold(self, dependency: str, count: int) -> bool:
+        """Wait for a dependency, outside the gate: others go on. True if it answered at once."""
         held = metrics.HELD.labels(self.function.name, dependency)
         self._on_hold(1)
-        held.inc(len(deliveries))
-        if not alone:
-            self._process.gate.leave()
+        held.inc(count)
         try:
             return await self._process.dependencies.wait(dependency)
         finally:
-            if not alone:
-                await self._process.gate.enter()
-            held.dec(len(deliveries))
+            held.dec(count)
             self._on_hold(-1)
 
-    async def _failed(self, inputs: list[tuple[Delivery, Envelope, Any]], error: Exception, *, alone: bool) -> None:
+    async def _failed(self, inputs: Sequence[Input], error: Exception, *, alone: bool) -> None:
         """Count a failure; hand back with a delay, or give up. Several at once are tried one by one first."""
         if len(inputs) > 1:
-            for delivery, _, _ in inputs:
-                await self._work([delivery], alone=alone)
+            for each in inputs:
+                await self._work([each.delivery], alone=alone)
             return
         delivery, envelope, event = inputs[0]
-        failures = (delivery.trial or Trial()).failures + 1
+        failures = delivery.so_far.failures + 1
         limit = self.function.attempts or self._process.policy.attempts
         self._log.warning(
             "delivery.failed", about=envelope.subject, attempt=failures, of=limit, error=repr(error)[:500]
@@ -273,7 +226,7 @@ class Carrier:
         if failures >= limit:
             await self._bury(delivery, envelope, error, failures, event)
             return
-        await self._save(delivery, (delivery.trial or Trial()).model_copy(update={"failures": failures}))
+        await self._save(delivery, delivery.so_far.model_copy(update={"failures": failures}))
         failpoint(f"{self.function.name}.counted")
         await delivery.message.nak(self._process.policy.delay(failures))
         self._count("retried")
@@ -284,27 +237,31 @@ class Carrier:
         """Give up: the dead letter first, then the event that says so, then the acknowledgement."""
         if envelope is None and not isinstance(error, Unreadable):
             try:
-                envelope, event = self._decode(delivery.message)
+                envelope, event = self._reader.read(delivery.message)
             except Unreadable as unreadable:
                 error = unreadable
         letter = DeadLetter.bury(self.function, self.stream, delivery.message, error, attempts, envelope)
         self._log.error("delivery.dead", about=letter.about, letter=letter.letter_id, error=repr(error)[:500])
-        await self._steadily(
-            lambda: self._bus.publish(
-                letter.dead_subject,
-                letter.model_dump_json(exclude_none=True).encode(),
-                message_id=letter.message_id,
-            )
-        )
+        payload = letter.model_dump_json(exclude_none=True).encode()
+        await steadily(lambda: self._process.bus.publish(letter.dead_subject, payload, message_id=letter.message_id))
         failpoint(f"{self.function.name}.buried")
         if envelope is not None and self.function.announces_failure:
+            await self._announce(envelope, event, letter)
+        delivery.trial = delivery.so_far
+        await self._finish([delivery], "dead")
+
+    async def _announce(self, envelope: Envelope, event: Any, letter: DeadLetter) -> None:
+        try:
             failed = self._application.failed(self.function, envelope, event, letter)
             if failed is not None:
-                await self._publish(failed, envelope)
-        delivery.trial = delivery.trial or Trial()
-        await self._finish([delivery], outcome="dead")
+                await self._emitter.emit(failed, envelope)
+        except BusError:
+            raise
+        except Exception:  # noqa: BLE001  logged with its traceback
+            # The letter says it all; raising would bring the delivery back for ever.
+            self._log.exception("delivery.failure_unsaid", about=letter.about, letter=letter.letter_id)
 
-    async def _finish(self, deliveries: Sequence[Delivery], outcome: str = "done") -> None:
+    async def _finish(self, deliveries: Sequence[Delivery], outcome: str) -> None:
         *others, last = deliveries
         try:
             for delivery in others:
@@ -318,27 +275,18 @@ class Carrier:
         for delivery in deliveries:
             if delivery.trial is not None:
                 delivery.trial = None
-                await self._steadily(
-                    lambda d=delivery: self._process.attempts.clear(self.function.name, self.stream, d.message.sequence)
-                )
+                sequence = delivery.message.sequence
+                await steadily(lambda s=sequence: self._process.attempts.clear(self.function.name, self.stream, s))
         self._count(outcome, len(deliveries))
+
+    async def _recall(self, delivery: Delivery) -> None:
+        sequence = delivery.message.sequence
+        delivery.trial = await steadily(lambda: self._process.attempts.load(self.function.name, self.stream, sequence))
 
     async def _save(self, delivery: Delivery, trial: Trial) -> None:
         delivery.trial = trial
-        await self._steadily(
-            lambda: self._process.attempts.save(self.function.name, self.stream, delivery.message.sequence, trial)
-        )
-
-    async def _steadily(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a call to the bus until it is confirmed: a bus that is away is nobody's failure."""
-        pause = 0.1
-        while True:
-            try:
-                return await call()
-            except (BusDown, StreamMissing) as error:
-                self._log.warning("bus.down", error=str(error))
-                await asyncio.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311  jitter
-                pause = min(pause * 2, 2.0)
+        sequence = delivery.message.sequence
+        await steadily(lambda: self._process.attempts.save(self.function.name, self.stream, sequence, trial))
 
     def _count(self, outcome: str, deliveries: int = 1) -> None:
         metrics.DELIVERIES.labels(self.function.name, outcome).inc(deliveries)

@@ -16,24 +16,29 @@ class Dependencies:
 
     def __init__(self, probes: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
         self._probes = dict(probes)
-        self._recoveries: dict[str, asyncio.Task[None]] = {}
+        self._probing: dict[str, asyncio.Task[bool]] = {}
+        self._down: set[str] = set()
+        self._closed = False
 
     @property
     def down(self) -> frozenset[str]:
         """Names of what doesn't answer now, as far as deliveries found out."""
-        return frozenset(self._recoveries)
+        return frozenset(self._down)
 
     async def wait(self, name: str) -> bool:
-        """Return when the dependency answers. True: it did so at once, so it wasn't the reason for a failed call."""
-        recovery = self._recoveries.get(name)
-        if recovery is None:
-            if name not in self._probes or await self._answers(name):
-                return True
-            recovery = self._recoveries.get(name)
-            if recovery is None:
-                recovery = self._recoveries[name] = asyncio.create_task(self._recover(name), name=f"recover {name}")
-        await asyncio.shield(recovery)
-        return False
+        """Return when the dependency answers. True: it did so at once, so it wasn't the reason for a failed call.
+
+        Raises:
+            asyncio.CancelledError: the process stops; nothing is waited for any more.
+        """
+        if self._closed:
+            raise asyncio.CancelledError
+        if name not in self._probes:
+            return True
+        probing = self._probing.get(name)
+        if probing is None:
+            probing = self._probing[name] = asyncio.create_task(self._until_it_answers(name), name=f"probe {name}")
+        return await asyncio.shield(probing)
 
     async def check(self) -> dict[str, bool]:
         """Probe everything now."""
@@ -41,10 +46,12 @@ class Dependencies:
         return dict(zip(names, await asyncio.gather(*map(self._answers, names)), strict=True))
 
     async def aclose(self) -> None:
-        """Stop probing."""
-        for recovery in self._recoveries.values():
-            recovery.cancel()
-        await asyncio.gather(*self._recoveries.values(), return_exceptions=True)
+        """Stop probing; who waits is cancelled."""
+        self._closed = True
+        probing = list(self._probing.values())
+        for task in probing:
+            task.cancel()
+        await asyncio.gather(*probing, return_exceptions=True)
 
     async def _answers(self, name: str) -> bool:
         try:
@@ -54,14 +61,19 @@ class Dependencies:
             return False
         return True
 
-    async def _recover(self, name: str) -> None:
-        log.warning("dependency.down", dependency=name)
-        started = asyncio.get_running_loop().time()
-        pause = FIRST_PAUSE
+    async def _until_it_answers(self, name: str) -> bool:
         try:
+            if await self._answers(name):
+                return True
+            self._down.add(name)
+            log.warning("dependency.down", dependency=name)
+            started = asyncio.get_running_loop().time()
+            pause = FIRST_PAUSE
             while not await self._answers(name):
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
+            log.info("dependency.up", dependency=name, seconds=round(asyncio.get_running_loop().time() - started, 1))
+            return False
         finally:
-            del self._recoveries[name]
-        log.info("dependency.up", dependency=name, seconds=round(asyncio.get_running_loop().time() - started, 1))
+            self._down.discard(name)
+            del self._probing[name]

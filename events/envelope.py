@@ -1,11 +1,12 @@
 """CloudEvents 1.0, structured JSON mode (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md)."""
 
 import hashlib
+import re
 import uuid
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from events.errors import Unreadable
 
@@ -13,6 +14,11 @@ MAX_BYTES = 64 * 1024
 CONTENT_TYPE = "application/cloudevents+json"
 HEADERS = {"content-type": CONTENT_TYPE}
 _IDS = uuid.UUID("6e0b7c52-7d7c-5f0e-9a53-9e3a0f9b8a11")
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Token = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20\x7f.*>]{1,128}$")]
+"""One token of a NATS subject."""
 
 
 class Event(Protocol):
@@ -46,20 +52,20 @@ class Envelope(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     specversion: Literal["1.0"] = "1.0"
-    id: str
-    type: str
-    source: str
-    subject: str
+    id: Text
+    type: Text
+    source: Text
+    subject: Token
     time: datetime
     datacontenttype: Literal["application/json"] = "application/json"
-    dataschema: str
-    traceparent: str
-    lane: str
-    run: str
-    part: str
-    causationid: str | None = None
-    functionversion: str | None = None
-    replayname: str | None = None
+    dataschema: Text
+    traceparent: Text
+    lane: Token
+    run: Token
+    part: Token
+    causationid: Text | None = None
+    functionversion: Text | None = None
+    replayname: Text | None = None
     data: Any
 
     def encode(self) -> bytes:
@@ -82,10 +88,18 @@ class Envelope(BaseModel):
         Raises:
             Unreadable: it is no CloudEvent of ours.
         """
+        if len(payload) > MAX_BYTES:
+            raise Unreadable(f"{len(payload)} bytes are no event; an event has {MAX_BYTES} at most")
         try:
             return cls.model_validate_json(payload)
         except ValidationError as error:
-            raise Unreadable(f"not a CloudEvent: {error}") from error
+            raise Unreadable(f"not a CloudEvent: {problems(error)}") from error
+
+
+def problems(error: ValidationError) -> str:
+    """What is wrong and where, without the values: they may be file names, and this is logged."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'all'}: {each['msg']}" for each in details)
 
 
 def derive_id(*parts: str) -> str:
@@ -147,6 +161,8 @@ def root_span(seed: str) -> str:
 
 
 def child_span(parent: str, seed: str) -> str:
-    """A span of the same trace."""
-    version, trace, _, flags = parent.split("-")
-    return f"{version}-{trace}-{hashlib.blake2b(seed.encode(), digest_size=8).hexdigest()}-{flags}"
+    """A span of the same trace; a new trace where the parent is none."""
+    known = _TRACEPARENT.fullmatch(parent)
+    if known is None:
+        return root_span(seed)
+    return f"00-{known[1]}-{hashlib.blake2b(seed.encode(), digest_size=8).hexdigest()}-{known[2]}"

@@ -16,18 +16,19 @@ class Gate:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    async def enter(self) -> None:
-        """Go inside with the others."""
+    @asynccontextmanager
+    async def together(self) -> AsyncGenerator[None]:
+        """Be inside with the others."""
         while not self._open.is_set():
             await self._open.wait()
         self._inside += 1
         self._empty.clear()
-
-    def leave(self) -> None:
-        """Leave."""
-        self._inside -= 1
-        if self._inside == 0:
-            self._empty.set()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if self._inside == 0:
+                self._empty.set()
 
     @asynccontextmanager
     async def alone(self) -> AsyncGenerator[None]:

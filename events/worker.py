@@ -12,11 +12,15 @@ from events.attempts import Attempts, Policy
 from events.bus import Bus, Message, Subscription
 from events.delivery import Carrier, Delivery, Process
 from events.dependencies import Dependencies
+from events.patience import STOP_SECONDS
 from events.registry import Function
 from events.streams import stream_of
 from events.ticks import Ticker
 
 log = structlog.get_logger()
+
+LEAVE_SECONDS = STOP_SECONDS + 1
+"""How long a process that must end waits for what doesn't."""
 
 
 class Runner:
@@ -67,9 +71,13 @@ class Runner:
                 await delivery.message.in_progress()
         metrics.BOUND.labels(self.function.name).set(self.bound)
 
+    def close(self) -> None:
+        """Take nothing more: what arrives from now on is handed back."""
+        self._draining = True
+
     async def drain(self, deadline: float) -> None:
         """No new fetch; running handlers finish until `deadline` (monotonic); the rest are handed back."""
-        self._draining = True
+        self.close()
         if self._subscription is not None:
             await self._subscription.drain()
         for delivery in self._take(len(self._waiting)):
@@ -78,9 +86,13 @@ class Runner:
             await asyncio.wait(self._tasks, timeout=max(deadline - time.monotonic(), 0))
         for task in self._tasks:
             task.cancel()
-        # Each task hands its deliveries back as it is cancelled.
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*self._handed, return_exceptions=True)
+        # Each task hands its deliveries back as it is cancelled; one that doesn't end can't keep the process.
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=LEAVE_SECONDS)
+        for delivery in list(self._running.values()):
+            self._hand_back(delivery)
+        if self._handed:
+            await asyncio.wait(self._handed, timeout=LEAVE_SECONDS)
 
     def _deliver(self, message: Message) -> None:
         known = self._running.get(message.sequence)
@@ -161,6 +173,7 @@ class Runner:
     def _hand_back(self, delivery: Delivery) -> None:
         if self._running.pop(delivery.message.sequence, None) is not None:
             self._gauge.dec()
+        metrics.DELIVERIES.labels(self.function.name, "handed_back").inc()
         task = asyncio.get_running_loop().create_task(delivery.message.nak())
         self._handed.add(task)
         task.add_done_callback(self._handed.discard)
@@ -191,14 +204,17 @@ class Worker:
     async def drain(self) -> None:
         """Finish within the grace period, hand back the rest, stop."""
         log.info("worker.draining", running=sum(runner.running for runner in self.runners))
-        beating, *ticking = self._background
-        for task in ticking:
-            task.cancel()
         deadline = time.monotonic() + self.policy.grace
-        await asyncio.gather(*(runner.drain(deadline) for runner in self.runners))
-        beating.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        for runner in self.runners:
+            runner.close()
+        for task in self._background[1:]:
+            task.cancel()
+        # What is held is handed back now: another process can wait as well.
         await self.dependencies.aclose()
+        await asyncio.gather(*(runner.drain(deadline) for runner in self.runners))
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         log.info("worker.drained")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -213,4 +229,8 @@ class Worker:
         while True:
             await asyncio.sleep(self.policy.ack_wait / 3)
             for runner in self.runners:
-                await runner.beat()
+                try:
+                    await runner.beat()
+                except Exception:
+                    # The next beat is another try: without any, everything would be delivered again.
+                    log.exception("heartbeat.broken", function=runner.function.name)
