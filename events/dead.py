@@ -14,7 +14,10 @@ from events.invoke import Invoke
 from events.registry import Function
 
 STREAM = "DEAD"
+EVENT_STREAM = "MEDIA"
 TRACEBACK_CHARACTERS = 16_000
+# With base64 and the rest of the letter below NATS's largest message, 1 MiB.
+PAYLOAD_BYTES = 640 * 1024
 
 
 class DeadLetter(BaseModel):
@@ -22,7 +25,8 @@ class DeadLetter(BaseModel):
 
     Attributes:
         letter_id: computed from the consumer and the input's stream sequence.
-        event: the input as JSON; None where the message was no event: then `payload` has its bytes, base64.
+        event: the input as JSON; None where it could not be read.
+        payload: the message's bytes, base64, where it was no event of MEDIA; None also where it is too large.
         attempts: failures counted; 0 where the process died with it.
     """
 
@@ -80,7 +84,9 @@ class DeadLetter(BaseModel):
             traceback="".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:],
             time=datetime.now(UTC),
             event=envelope.model_dump(mode="json", exclude_none=True) if envelope else None,
-            payload=None if envelope else base64.b64encode(message.data).decode(),
+            payload=None
+            if (envelope and stream == EVENT_STREAM) or len(message.data) > PAYLOAD_BYTES
+            else base64.b64encode(message.data).decode(),
         )
 
 
@@ -91,7 +97,10 @@ async def letters(bus: Bus, function: str | None = None) -> AsyncIterator[tuple[
 
 
 async def retry(bus: Bus, stored: Stored, letter: DeadLetter, asker: str) -> None:
-    """Give the event to its function again, in its own run, then remove the letter.
+    """Give the input to its function again, in its own run, then remove the letter.
+
+    An event goes to its function alone. What isn't one (a notification, a tick) is published where it came from; what
+    could not be read when it was sent to one function may be readable to a newer version of it.
 
     Args:
         bus: as an operator.
@@ -100,10 +109,16 @@ async def retry(bus: Bus, stored: Stored, letter: DeadLetter, asker: str) -> Non
         asker: who asks, different for each asking.
 
     Raises:
-        ValueError: the letter holds no event that could be given again.
+        ValueError: the letter holds nothing that could be given again.
     """
-    if letter.event is None:
-        raise ValueError(f"dead letter {letter.letter_id} holds a message that is no event; nothing can take it")
-    envelope = Envelope.model_validate(letter.event)
-    await Invoke(letter.function, envelope).publish(bus, asker)
+    if letter.payload is not None:
+        subject = letter.subject
+        if letter.stream == EVENT_STREAM:
+            subject = f"invoke.{letter.function}.{letter.lane}.{letter.about}"
+        payload = base64.b64decode(letter.payload)
+        await bus.publish(subject, payload, message_id=f"retry/{asker}/{letter.letter_id}")
+    elif letter.event is not None:
+        await Invoke(letter.function, Envelope.model_validate(letter.event)).publish(bus, asker)
+    else:
+        raise ValueError(f"dead letter {letter.letter_id} holds a message that is too large to be kept")
     await bus.delete(STREAM, stored.sequence)
