@@ -26,7 +26,7 @@ class Policy:
 
     def delay(self, failures: int) -> float:
         """Exponential backoff with jitter before the next try: half of it is fixed, half random."""
-        full = min(self.retry_base * 2 ** (failures - 1), self.retry_max)
+        full = min(self.retry_base * 2.0 ** min(failures - 1, 60), self.retry_max)
         return full * (0.5 + random.random() / 2)  # noqa: S311  jitter is no secret
 
 

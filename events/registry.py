@@ -159,21 +159,27 @@ def function(
         into: the registry (tests use their own).
 
     Raises:
-        TypeError: neither or both of `on` and `every`, or no return annotation.
+        TypeError: neither or both of `on` and `every`; no return annotation, or one that names no event models; not
+            `async def`; a batch with outputs.
     """
 
     def register(handler: Handler) -> Handler:
         if (on is None) == (every is None):
             raise TypeError(f"{_place(handler)}: a function takes either `on` an event or `every` so many seconds")
+        if not (inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler)):
+            raise TypeError(f"{_place(handler)}: a function is `async def`")
         hints = get_type_hints(handler)
         if "return" not in hints:
             raise TypeError(f"{_place(handler)}: annotate what it returns; that is the list of what it can emit")
+        outputs = tuple(_members(hints["return"]))
+        if batch and outputs:
+            raise TypeError(f"{_place(handler)}: a batch has no one cause to compute ids from, so it emits nothing")
         into.add(
             Function(
                 name=handler.__name__,
                 handler=handler,
                 inputs=(Tick,) if every is not None else tuple(_members(on)),
-                outputs=tuple(_members(hints["return"])),
+                outputs=outputs,
                 kinds=kinds,
                 timeout=timeout,
                 concurrency=1 if every is not None else concurrency,
@@ -200,7 +206,9 @@ def _members(annotation: object) -> Iterator[type]:
         if not isinstance(annotation, type):
             raise TypeError(f"{annotation!r} is no event model")
         yield annotation
-    elif origin in {Union, types.UnionType, list, tuple, First, Because} or issubclass(origin, AsyncIterator):
+    elif origin in {Union, types.UnionType, list, tuple, First, Because} or (
+        isinstance(origin, type) and issubclass(origin, AsyncIterator)
+    ):
         for member in get_args(annotation):
             if member is not Ellipsis:
                 yield from _members(member)

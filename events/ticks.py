@@ -12,6 +12,7 @@ from events.errors import Unreadable
 from events.registry import Function, Tick
 
 STREAM = "TICKS"
+MOST_DIGITS = 18
 log = structlog.get_logger()
 
 
@@ -26,10 +27,9 @@ def tick_input(function: str, message: Message) -> tuple[Envelope, Tick]:
     Raises:
         Unreadable: it is no tick.
     """
-    try:
-        slot = int(message.data)
-    except ValueError as error:
-        raise Unreadable(f"not a tick: {message.data[:40]!r}") from error
+    slot = _slot(message.data)
+    if slot < 0:
+        raise Unreadable(f"not a tick: {message.data[:40]!r}")
     tick_id = derive_id("tick", function, str(slot))
     envelope = Envelope(
         id=tick_id,
@@ -63,6 +63,9 @@ class Ticker:
                 await self.tick(int(time.time() // self._every))
             except BusError as error:
                 log.warning("tick.failed", function=self.function.name, error=str(error))
+            except Exception:
+                # Whatever it was, the next slot is another try: without ticks nothing sweeps.
+                log.exception("tick.broken", function=self.function.name)
             await asyncio.sleep(self._every - time.time() % self._every)
 
     async def tick(self, slot: int) -> bool:
@@ -73,7 +76,7 @@ class Ticker:
         """
         subject = subject_of(self.function.name)
         last = await self._bus.last(STREAM, [subject])
-        if last and int(last[0].data) >= slot:
+        if last and _slot(last[0].data) >= slot:
             return False
         try:
             await self._bus.publish(
@@ -82,3 +85,8 @@ class Ticker:
         except WrongLastSequence:
             return False
         return True
+
+
+def _slot(data: bytes) -> int:
+    """The slot a tick names; -1: it is no tick, and the next one takes its place."""
+    return int(data) if data.isdigit() and len(data) <= MOST_DIGITS else -1
