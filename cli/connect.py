@@ -1,13 +1,15 @@
 """Which installation a command talks to, and as whom."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 from pydantic import ValidationError
 
 from cli.failures import DOWN, USAGE, CommandFailed
 from cli.output import note
+from events.bus import Bus, Stored
 from events.nats import NatsBus
 from infra import logs
 from infra.local.state import StackInfo, StackNotRunning, load_stack
@@ -84,3 +86,11 @@ async def connected(found: Settings, name: str) -> AsyncGenerator[NatsBus]:
         yield bus
     finally:
         await bus.aclose()
+
+
+def following(
+    bus: Bus, stream: str, subjects: Sequence[str], start: int
+) -> AbstractAsyncContextManager[AsyncGenerator[Stored]]:
+    """Messages of a stream from a sequence on, as they come; leaving the block ends the reading at once."""
+    # An AsyncIterator by contract; every bus makes it with a generator.
+    return aclosing(cast("AsyncGenerator[Stored]", bus.read(stream, subjects, start=start, follow=True)))

@@ -8,6 +8,9 @@ from functools import cache
 from rich.console import Console
 from rich.text import Text
 
+# Whoever reads a pipe searches lines: they are not folded to fit a screen that isn't there.
+PIPED_COLUMNS = 200
+
 STYLES = {
     "ready": "bold green",
     "rejected": "yellow",
@@ -28,13 +31,13 @@ STYLES = {
 @cache
 def out() -> Console:
     """Standard output, for the result."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_COLUMNS)
 
 
 @cache
 def err() -> Console:
     """Standard error, for notes, progress and warnings."""
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED_COLUMNS)
 
 
 def emit(value: object) -> None:

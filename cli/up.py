@@ -11,14 +11,12 @@ from rich.text import Text
 
 from cli.connect import DATA, configuration
 from cli.installation import Installation
-from cli.output import emit, err, note, out
+from cli.output import emit, note, out
 from infra import logs
 from infra.local.state import StackInfo
+from schemas.api import TEST_SIGNATURES
 
-TEST_SIGNATURES = (
-    "TEST SIGNATURES ONLY. ClamAV finds EICAR and made-up test strings, and no real virus: `clean` means nothing here. "
-    "Install ClamAV's databases with freshclam, or add your own with --signatures DIR."
-)
+REMEDY = "Install ClamAV's databases with freshclam, or add your own with --signatures DIR."
 
 
 async def up(data: Path, *, signatures: Path | None, as_json: bool) -> int:
@@ -56,8 +54,8 @@ async def started(installation: Installation, stop: asyncio.Event) -> bool:
     """Start; False if it was told to stop before it was done, and then nothing runs."""
     starting = asyncio.create_task(installation.start())
     stopping = asyncio.create_task(stop.wait())
-    with err().status("Starting MinIO, NATS, MongoDB and ClamAV, the functions and the gateway …"):
-        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    note("Starting MinIO, NATS, MongoDB and ClamAV, then the functions and the gateway …")
+    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not starting.done():
         starting.cancel()
@@ -97,7 +95,7 @@ def _show(info: StackInfo, seconds: float, data: Path) -> None:
     title = f"[bold green]Tidegate is running[/] [dim]after {seconds:.1f} s · Ctrl-C stops everything[/]"
     out().print(Panel(table, title=title, title_align="left", border_style="green", padding=(1, 2)))
     if not info.real_signatures:
-        out().print(Panel(Text(TEST_SIGNATURES, style="bold red"), border_style="red"))
+        out().print(Panel(Text(f"{TEST_SIGNATURES} {REMEDY}", style="bold red"), border_style="red"))
 
 
 def _gateway(info: StackInfo) -> str:

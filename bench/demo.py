@@ -1,0 +1,243 @@
+"""`make demo`: real files through presigned uploads and the real stack, with every event shown as it happens."""
+
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic_core import from_json
+from rich.panel import Panel
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
+from rich.rule import Rule
+from rich.text import Text
+
+from bench.samples import SAMPLES
+from cli.client import Gateway, Refused
+from cli.connect import configuration, connected, following
+from cli.failures import PROBLEM, USAGE, explain
+from cli.installation import Installation
+from cli.lines import live
+from cli.outcome import outcome
+from cli.output import out
+from cli.tail import newest
+from cli.up import stop_on_signals
+from cli.upload import Result, Wish, request_for, results_table
+from events.bus import Bus
+from infra import logs
+from infra.tokens import issue
+from schemas.api import TEST_SIGNATURES
+from schemas.document import Fold
+
+OWNER = "alice"
+SAMPLES_SECONDS = 60.0
+OWN_FILES_SECONDS = 3600.0
+AT_ONCE = 4
+
+
+@dataclass(slots=True)
+class Item:
+    """A file on its way.
+
+    Attributes:
+        file: Where it lies.
+        name: What the display calls it.
+        expected: States of which it should reach one.
+        codes: Codes of which a rejection should have one; none: any.
+    """
+
+    file: Path
+    name: str
+    expected: tuple[str, ...]
+    codes: tuple[str, ...] = ()
+    media_id: str = ""
+    fold: Fold = field(default_factory=lambda: Fold(""))
+    sent_at: float = 0.0
+    over_at: float = 0.0
+    refusal: str = ""
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self, text: bytes, now: float) -> None:
+        """Take in one event."""
+        self.fold.add(from_json(text))
+        reached = outcome(self.fold)
+        if reached.over:
+            self.over_at = self.over_at or now
+            # What is needless is deleted, what is quarantined is put away: then nothing more happens.
+            if reached.state == "failed" or any(part.startswith("discard") for part in self.fold.cells):
+                self.settled.set()
+
+    @property
+    def right(self) -> bool:
+        """Whether it ended as it should."""
+        reached = outcome(self.fold)
+        return reached.state in self.expected and (not self.codes or reached.code in self.codes)
+
+    def result(self) -> Result:
+        """Its line."""
+        if self.refusal:
+            return Result(self.name, None, "refused", self.refusal, None, "")
+        reached = outcome(self.fold)
+        seconds = self.over_at - self.sent_at if self.over_at else None
+        return Result(self.name, self.media_id, reached.state, reached.why, seconds, reached.where)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the demonstration with the samples, or with the user's own files.
+
+    Returns:
+        0 if every file ended as it should.
+    """
+    logs.configure(configuration().model_copy(update={"log_level": "warning"}))
+    files = [Path(argument) for argument in arguments]
+    if missing := [str(file) for file in files if not file.is_file()]:
+        sys.stderr.write(f"No such file: {', '.join(missing)}.\n")
+        return USAGE
+    data = Path(tempfile.mkdtemp(prefix="tidegate-demo-"))
+    code = PROBLEM
+    try:
+        code = asyncio.run(_stoppable(data, files))
+    except Exception as error:
+        explained = explain(error)
+        if explained is None:
+            raise
+        code = explained[0]
+        sys.stderr.write(f"{explained[1]}\n")
+    finally:
+        if code == PROBLEM:
+            sys.stderr.write(f"The servers' logs and data are kept in {data}.\n")
+        else:
+            shutil.rmtree(data, ignore_errors=True)
+    return code
+
+
+async def _stoppable(data: Path, files: Sequence[Path]) -> int:
+    stop = stop_on_signals()
+    showing = asyncio.create_task(_demo(data, files))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([showing, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if not showing.done():
+        out().print(Text("Stopping everything …", style="dim"))
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
+        return 130
+    stopping.cancel()
+    return await showing
+
+
+async def _demo(data: Path, files: Sequence[Path]) -> int:
+    begun = time.monotonic()
+    console = out()
+    console.print(Rule("[bold]Tidegate[/] · the real servers, on this machine", style="cyan"))
+    with console.status("starting …") as status:
+        installation = Installation(data, progress=lambda what: status.update(f"starting {what} …"))
+        await installation.start()
+    try:
+        _introduce(installation, time.monotonic() - begun)
+        items = await asyncio.to_thread(_items, data / "samples", files)
+        await _push(installation, items, OWN_FILES_SECONDS if files else SAMPLES_SECONDS)
+        console.print(Rule(style="dim"))
+        console.print(results_table([item.result() for item in items]))
+    finally:
+        with console.status("stopping everything …"):
+            await installation.stop()
+    wrong = [item for item in items if not item.right]
+    console.print()
+    for item in wrong:
+        codes = f" ({' or '.join(item.codes)})" if item.codes else ""
+        expected = " or ".join(item.expected) + codes
+        console.print(Text(f"✗ {item.name} should have been {expected}.", style="bold red"))
+    if not wrong:
+        console.print(Text(f"✓ All {len(items)} files ended as they should.", style="bold green"))
+    console.print(Text(f"Everything is stopped. {time.monotonic() - begun:.1f} s in all.", style="dim"))
+    return PROBLEM if wrong else 0
+
+
+def _introduce(installation: Installation, seconds: float) -> None:
+    info = installation.info
+    gateway = info.environment("gateway")["TIDEGATE_GATEWAY_URL"]
+    servers = ", ".join(f"{name} :{info.ports[name]}" for name in ("minio", "nats", "mongo"))
+    out().print(Text.assemble((f"up after {seconds:.1f} s  ", "green"), f"gateway {gateway}, {servers}, clamd"))
+    if not info.real_signatures:
+        out().print(Panel(Text(TEST_SIGNATURES, style="bold red"), border_style="red", expand=False))
+    out().print()
+
+
+def _items(folder: Path, files: Sequence[Path]) -> list[Item]:
+    if files:
+        return [Item(file, file.name, ("ready", "rejected", "quarantined")) for file in files]
+    folder.mkdir()
+    return [Item(sample.write(folder), sample.name, (sample.state,), sample.codes) for sample in SAMPLES]
+
+
+async def _push(installation: Installation, items: Sequence[Item], seconds: float) -> None:
+    """Upload everything and show what happens until all of it came to an end."""
+    info = installation.info
+    token = issue(info.secrets["jwt"], owner=OWNER, scopes=("upload", "read"))
+    # Who may read events and nothing else, as any service that subscribes.
+    async with (
+        connected(info.settings("subscriber"), "demo") as bus,
+        Gateway.at(info.environment("gateway")["TIDEGATE_GATEWAY_URL"], token) as gateway,
+    ):
+        by_id: dict[str, Item] = {}
+        width = min(40, max(len(item.name) for item in items))
+        watching = asyncio.create_task(_watch(bus, await newest(bus) + 1, by_id, width))
+        slots = asyncio.Semaphore(AT_ONCE)
+        sending = _Sending(items)
+        try:
+            async with asyncio.timeout(seconds):
+                with sending:
+                    await asyncio.gather(*(_carry(gateway, item, by_id, slots, sending) for item in items))
+        except TimeoutError:
+            out().print(Text(f"Not everything ended within {seconds:g} s.", style="bold red"))
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+
+class _Sending(Progress):
+    """A bar of the bytes on their way, below the events."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        columns = (SpinnerColumn(), TextColumn("uploading"), BarColumn(30), DownloadColumn(binary_units=True))
+        super().__init__(*columns, console=out(), transient=True)
+        self._bar = self.add_task("", total=sum(item.file.stat().st_size for item in items))
+
+    def sent(self, count: int) -> None:
+        """So many bytes more."""
+        self.advance(self._bar, count)
+
+
+async def _carry(
+    gateway: Gateway, item: Item, by_id: dict[str, Item], slots: asyncio.Semaphore, sending: _Sending
+) -> None:
+    request = await asyncio.to_thread(request_for, item.file, Wish())
+    async with slots:
+        try:
+            ticket = await gateway.ask(request)
+            item.media_id, item.fold = ticket.media_id, Fold(ticket.media_id)
+            by_id[ticket.media_id] = item
+            await gateway.send(ticket, item.file, request.size, sending.sent)
+        except Refused as refusal:
+            item.refusal = str(refusal)
+            return
+        item.sent_at = time.monotonic()
+    await item.settled.wait()
+
+
+async def _watch(bus: Bus, start: int, by_id: dict[str, Item], width: int) -> None:
+    """Show events as they come, each with its file's name."""
+    async with following(bus, "EVENTS", ["events.>"], start) as messages:
+        async for stored in messages:
+            event = from_json(stored.data)
+            # The gateway says `requested` before its answer is here: the name is in the event itself.
+            out().print(live(event, event["data"]["media"]["filename"].ljust(width)), soft_wrap=True)
+            if (item := by_id.get(event["subject"])) is not None:
+                item.take(stored.data, time.monotonic())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

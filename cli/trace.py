@@ -1,0 +1,131 @@
+"""`tidegate trace`: everything that happened to a media, and what it waits for."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from cli.connect import connected, settings
+from cli.failures import PROBLEM, USAGE, CommandFailed
+from cli.graph import takes
+from cli.history import History, read_history
+from cli.lines import SHORT, function_of, moment, said
+from cli.outcome import outcome
+from cli.output import clock, emit, err, out, styled
+from events.registry import load
+from infra.objects import Objects
+from schemas.document import TERMINAL_STATES, CloudEvent, event_name
+from schemas.events import EVENTS
+
+TOKENS = frozenset(".*> \t\r\n\0")
+
+
+async def trace(media_id: str, data: Path | None, *, as_json: bool) -> int:
+    """Show the timeline; 1 if nothing is known of the media, or it failed."""
+    checked(media_id)
+    found = settings(data)
+    async with connected(found, "trace") as bus, Objects.from_settings(found) as objects:
+        history = await read_history(media_id, bus, objects)
+    if not history.events and not history.letters:
+        gaps = f" ({'; '.join(history.gaps)})" if history.gaps else ""
+        raise CommandFailed(PROBLEM, f"Nothing is known of a media {media_id}{gaps}.")
+    if as_json:
+        emit(_report(history))
+    else:
+        _show(history)
+    return PROBLEM if history.fold.state() == "failed" else 0
+
+
+def checked(media_id: str) -> str:
+    """An id that can stand in a subject.
+
+    Raises:
+        CommandFailed: It can't.
+    """
+    if not media_id or TOKENS.intersection(media_id):
+        raise CommandFailed(USAGE, f"{media_id!r} is no media id: one looks like 019a3c1e-….")
+    return media_id
+
+
+def waits_for(history: History) -> list[str]:
+    """The functions that have the next say: those that take the newest event nobody has answered yet."""
+    state = history.fold.state()
+    if state in TERMINAL_STATES:
+        return []
+    if state == "pending":
+        return ["client"]
+    answered = {(event.get("causationid"), function_of(event)) for event in history.events}
+    functions = [function for function in load() if not function.batch]
+    for event in reversed(history.events):
+        model = EVENTS.get(event_name(event))
+        takers = [one.name for one in functions if model is not None and takes(one, model)]
+        if waiting := [name for name in takers if (event["id"], name) not in answered]:
+            return waiting
+    return []
+
+
+def _report(history: History) -> dict[str, Any]:
+    ended = outcome(history.fold)
+    return {
+        "media_id": history.media_id,
+        "state": ended.state,
+        "why": ended.why,
+        "where": ended.where or None,
+        "waits_for": waits_for(history),
+        "gaps": history.gaps,
+        "events": [{"sequence": history.sequences.get(event["id"]), **event} for event in history.events],
+        "dead_letters": [letter.model_dump(mode="json", exclude_none=True) for letter in history.letters],
+    }
+
+
+def _show(history: History) -> None:
+    ended = outcome(history.fold)
+    console = out()
+    console.print(Text.assemble((history.media_id, "bold"), "  ", styled(ended.state), "  ", ended.why))
+    if ended.where:
+        console.print(Text(ended.where, style="dim"))
+    console.print()
+    console.print(_timeline(history))
+    for letter in history.letters:
+        console.print()
+        console.print(
+            Text.assemble(
+                ("dead letter ", "bold red"), letter.letter_id, f"  {letter.function}, {letter.attempts} attempts: "
+            ).append(f"{letter.error}: {letter.message}", style="red")
+        )
+    if waiting := waits_for(history):
+        console.print()
+        console.print(Text.assemble("waits for ", (", ".join(waiting), "bold cyan")))
+    for gap in history.gaps:
+        err().print(Text(f"Incomplete: {gap}", style="yellow"))
+
+
+def _timeline(history: History) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name, options in (
+        ("time", {"style": "dim", "no_wrap": True}),
+        ("+ms", {"justify": "right", "no_wrap": True}),
+        ("function", {"no_wrap": True}),
+        ("event", {"no_wrap": True}),
+        ("run", {"style": "magenta", "no_wrap": True}),
+        ("id", {"style": "dim", "no_wrap": True}),
+        ("cause", {"style": "dim", "no_wrap": True}),
+        ("", {"overflow": "fold"}),
+    ):
+        table.add_column(name, **options)  # pyright: ignore[reportArgumentType]  options by column
+    before: CloudEvent | None = None
+    for event in history.events:
+        gap = "" if before is None else f"{(moment(event) - moment(before)).total_seconds() * 1000:.0f}"
+        table.add_row(
+            clock(moment(event)),
+            gap,
+            function_of(event),
+            styled(event_name(event)),
+            "" if event["run"] == "0" else event["run"][-SHORT:],
+            event["id"][:SHORT],
+            str(event.get("causationid") or "")[:SHORT],
+            said(event),
+        )
+        before = event
+    return table
