@@ -1,7 +1,8 @@
 """Making streams, KV buckets and consumers as specified, and saying what differs."""
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from events.bus import BucketSpec, Change, ConsumerSpec, ConsumerState, StreamMissing, StreamSpec
 from events.nats_api import ApiError, api
@@ -89,10 +90,14 @@ async def provision(
     changes += [await _consumer(link, spec) for spec in consumers]
     wanted = {(spec.stream, spec.name) for spec in consumers}
     for spec in ordered:
-        async for info in consumer_infos(link, spec.name):
-            # A name without durability is a reader's (`events.nats_follow`) and ends with it.
-            if "durable_name" in info["config"] and (spec.name, info["name"]) not in wanted:
-                changes.append(await _extra(link, spec.name, info["name"], prune=prune))
+        # A stream that can't be made was reported above.
+        with contextlib.suppress(StreamMissing):
+            changes += [
+                await _extra(link, spec.name, info["name"], prune=prune)
+                async for info in consumer_infos(link, spec.name)
+                # A name without durability is a reader's (`events.nats_follow`) and ends with it.
+                if "durable_name" in info["config"] and (spec.name, info["name"]) not in wanted
+            ]
     return changes
 
 
@@ -101,8 +106,7 @@ async def _stream(link: Link, what: str, wanted: Config) -> Change:
     try:
         current = (await api(link, f"STREAM.INFO.{name}"))["config"]
     except StreamMissing:
-        await api(link, f"STREAM.CREATE.{name}", wanted)
-        return Change(what, "created")
+        return await _create(link, what, f"STREAM.CREATE.{name}", wanted)
     return await _update(link, what, current, wanted, f"STREAM.UPDATE.{name}", lambda config: config)
 
 
@@ -120,11 +124,20 @@ async def _consumer(link: Link, spec: ConsumerSpec) -> Change:
         if error.number != CONSUMER_NOT_FOUND:
             raise
         config = wanted | {"deliver_policy": "new"}
-        await api(link, call, {"stream_name": spec.stream, "config": config, "action": "create"})
-        return Change(what, "created")
+        return await _create(link, what, call, {"stream_name": spec.stream, "config": config, "action": "create"})
+    except StreamMissing as error:
+        return Change(what, "drift", str(error))
     if "filter_subject" in current:
         current["filter_subjects"] = [current.pop("filter_subject")]
     return await _update(link, what, current, wanted, call, body)
+
+
+async def _create(link: Link, what: str, call: str, body: Config) -> Change:
+    try:
+        await api(link, call, body)
+    except ApiError as error:
+        return Change(what, "drift", f"can't be created: {error.description}")
+    return Change(what, "created")
 
 
 async def _update(
@@ -149,19 +162,21 @@ async def _update(
     return Change(what, "updated", "; ".join(details))
 
 
-def _same(current: object, wanted: object) -> bool:
+def _same(current: Any, wanted: Any) -> bool:  # noqa: ANN401 # JSON
     """Whether what the server tells holds what was asked for; it leaves out what is empty, and adds what it likes."""
-    match wanted:
-        case dict():
-            return isinstance(current, dict) and all(_same(current.get(key), value) for key, value in wanted.items())  # pyright: ignore
-        case list():
-            return (
-                isinstance(current, list)
-                and len(current) == len(wanted)
-                and all(_same(one, other) for one, other in zip(current, wanted, strict=True))
-            )
-        case _:
-            return (current or None) == (wanted or None)
+    if isinstance(wanted, dict):
+        fields = cast("Config", wanted)
+        return isinstance(current, dict) and all(
+            _same(cast("Config", current).get(key), value) for key, value in fields.items()
+        )
+    if isinstance(wanted, list):
+        ours, theirs = cast("list[Any]", wanted), cast("list[Any]", current)
+        return (
+            isinstance(current, list)
+            and len(theirs) == len(ours)
+            and all(_same(one, other) for one, other in zip(theirs, ours, strict=True))
+        )
+    return (current or None) == (wanted or None)
 
 
 async def _extra(link: Link, stream: str, consumer: str, *, prune: bool) -> Change:
@@ -177,7 +192,7 @@ async def consumer_infos(link: Link, stream: str) -> AsyncIterator[Config]:
     offset = 0
     while True:
         page = await api(link, f"CONSUMER.LIST.{stream}", {"offset": offset})
-        infos = page.get("consumers") or []
+        infos = cast("list[Config]", page.get("consumers") or [])
         for info in infos:
             yield info
         offset += len(infos)

@@ -306,7 +306,7 @@ class NatsSubscription:
             self._give_back(current, int(left))
             if not self._bound:
                 self._found(there=True)
-        elif status == NO_RESPONDERS or status == BAD_REQUEST or reason.startswith("Exceeded"):
+        elif status in (NO_RESPONDERS, BAD_REQUEST) or reason.startswith("Exceeded"):
             # Refused as a whole.
             self._retry_at = now + RETRY_SECONDS
             self._give_back(current, asked)

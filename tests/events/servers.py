@@ -1,14 +1,15 @@
 """A real nats-server on a free loopback port with a fresh store, to be killed, restarted and frozen."""
 
 import asyncio
-import os
 import secrets
 import shutil
 import signal
 import socket
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 READY_SECONDS = 10.0
@@ -54,7 +55,7 @@ class NatsServer:
         self._directory = directory
         self._sync = sync
         self._users = users
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -65,65 +66,60 @@ class NatsServer:
         """The server's address for another user."""
         return f"nats://{user}:{password}@127.0.0.1:{self.port}"
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Start, and return when the server speaks the protocol."""
-        self._directory.mkdir(parents=True, exist_ok=True)
         config = self._directory / "nats.conf"
         config.write_text(self._config())
-        with (self._directory / "nats.log").open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                find_nats_server(), "-c", str(config), stdout=log, stderr=log
-            )
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + READY_SECONDS
-        while not await self._speaks():
-            assert self._process.returncode is None, f"nats-server ended: see {self._directory / 'nats.log'}"
-            assert loop.time() < deadline, f"nats-server is not ready: see {self._directory / 'nats.log'}"
-            await asyncio.sleep(POLL_SECONDS)
+        log = self._directory / "nats.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen([find_nats_server(), "-c", str(config)], stdout=output, stderr=output)
+        deadline = time.monotonic() + READY_SECONDS
+        while not self._speaks():
+            assert self._process.poll() is None, f"nats-server ended: see {log}"
+            assert time.monotonic() < deadline, f"nats-server is not ready: see {log}"
+            time.sleep(POLL_SECONDS)
 
-    async def kill(self) -> None:
+    def kill(self) -> None:
         """SIGKILL, as a machine's power failure would."""
-        await self._end(signal.SIGKILL)
+        self._end(signal.SIGKILL)
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """End the server cleanly, also when it is frozen."""
         self.thaw()
-        await self._end(signal.SIGTERM)
+        self._end(signal.SIGTERM)
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and nobody answers."""
-        if self._process and self._process.returncode is None:
-            self._process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """SIGCONT."""
-        if self._process and self._process.returncode is None:
-            self._process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def change_password(self) -> None:
         """Have another password from the next `start` on: clients with the old one are refused."""
         self.password = secrets.token_hex(8)
 
-    async def _end(self, number: signal.Signals) -> None:
-        process = self._process
-        self._process = None
-        if process and process.returncode is None:
-            process.send_signal(number)
-            await process.wait()
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(number)
 
-    async def _speaks(self) -> bool:
+    def _end(self, number: signal.Signals) -> None:
+        self._signal(number)
+        process, self._process = self._process, None
+        if process:
+            process.wait(READY_SECONDS)
+
+    def _speaks(self) -> bool:
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                return connection.recv(4) == b"INFO"
         except OSError:
             return False
-        line = await reader.readline()
-        writer.close()
-        return line.startswith(b"INFO")
 
     def _config(self) -> str:
         return f"""
             listen: "127.0.0.1:{self.port}"
-            pid_file: "{self._directory / "nats.pid"}"
             jetstream {{ store_dir: "{self._directory / "store"}", sync_interval: {self._sync} }}
             authorization {{ users: [
                 {{ user: {self.user}, password: "{self.password}" }}
@@ -132,13 +128,12 @@ class NatsServer:
         """
 
 
-@asynccontextmanager
-async def nats_server(directory: Path, *, sync: str = "always", users: str = "") -> AsyncIterator[NatsServer]:
-    """A started server that is gone afterwards, store included."""
-    server = NatsServer(directory / f"nats-{os.getpid()}-{secrets.token_hex(4)}", sync=sync, users=users)
-    await server.start()
+@contextmanager
+def nats_server(directory: Path, *, sync: str = "always", users: str = "") -> Generator[NatsServer]:
+    """A started server that is gone afterwards."""
+    server = NatsServer(directory, sync=sync, users=users)
+    server.start()
     try:
         yield server
     finally:
-        await server.stop()
-        shutil.rmtree(server._directory, ignore_errors=True)
+        server.stop()
