@@ -40,12 +40,14 @@ class Found:
         events: every event seen, by id, those that lost their cell to a better one included.
         newest: the sequence in the stream of its last event, 0 if the stream has none.
         gap: why something may be missing; empty if nothing is.
+        live: whether the stream answered.
     """
 
     fold: Fold
     events: dict[str, CloudEvent]
     newest: int
     gap: str = ""
+    live: bool = True
 
 
 async def find(at: Services, claims: Claims, media_id: str) -> Found:
@@ -107,7 +109,7 @@ async def _look(at: Services, media_id: str) -> Found:
         events |= {event["id"]: event for event in older.events()}
     elif gap:
         raise unavailable("Nobody can say whether this media exists: NATS doesn't answer") from BusDown(gap)
-    return Found(fold, events, newest, gap)
+    return Found(fold, events, newest, gap, live=not gap)
 
 
 async def _document(documents: Documents | None, media_id: str) -> Fold | None:

@@ -74,7 +74,7 @@ async def media_events(request: Request, media_id: str) -> Response:
     claims = bearer(request, "read", "upload")
     after = _resume(request.headers.get("last-event-id"))
     found = await find(at, claims, media_id)
-    if found.gap.startswith("NATS"):
+    if not found.live:
         raise unavailable("Events can't be followed: NATS doesn't answer")
     if after is not None and is_over(found, after):
         return Response(status_code=HTTPStatus.NO_CONTENT)
