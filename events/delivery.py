@@ -147,6 +147,7 @@ class Carrier:
                 yield
             finally:
                 await self._save(delivery, explained)
+                failpoint(f"{self.function.name}.cleared")
 
     async def _read(self, deliveries: Sequence[Delivery]) -> list[Input]:
         """Decode; what can't be is buried at once."""
@@ -192,6 +193,7 @@ class Carrier:
         async with aclosing(cast("AsyncGenerator[Any]", self.function.handler(argument, context))) as outputs:
             async for output in outputs:
                 await self._emitter.emit(output, cause)
+                failpoint(f"{self.function.name}.published")
         return []
 
     async def _outcome(self, error: Exception, cause: Envelope, event: Any) -> Any:
@@ -247,6 +249,7 @@ class Carrier:
         failpoint(f"{self.function.name}.buried")
         if envelope is not None and self.function.announces_failure:
             await self._announce(envelope, event, letter)
+            failpoint(f"{self.function.name}.announced")
         delivery.trial = delivery.so_far
         await self._finish([delivery], "dead")
 
@@ -266,6 +269,7 @@ class Carrier:
         try:
             for delivery in others:
                 await delivery.message.ack(confirmed=False)
+                failpoint(f"{self.function.name}.partly_acked")
             await last.message.ack()
         except BusDown:
             # They come again, and running twice is running once.
@@ -277,6 +281,7 @@ class Carrier:
                 delivery.trial = None
                 sequence = delivery.message.sequence
                 await steadily(lambda s=sequence: self._process.attempts.clear(self.function.name, self.stream, s))
+                failpoint(f"{self.function.name}.forgotten")
         self._count(outcome, len(deliveries))
 
     async def _recall(self, delivery: Delivery) -> None:

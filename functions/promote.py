@@ -38,6 +38,7 @@ async def promote(event: Probed, ctx: Context) -> Promoted:
         failpoint("promote.copied")
         if copied.sha256 != source.sha256:
             await ctx.objects.delete(key)
+            failpoint("promote.withdrawn")
             raise ChecksumMismatch(
                 f"{source.key} version {source.version_id} was scanned as {source.sha256} and copied as {copied.sha256}"
             )

@@ -32,7 +32,7 @@ async def record(events: Sequence[CloudEvent], ctx: Context) -> None:
             if fold.state() in TERMINAL_STATES:
                 ended[media_id] = fold
         done = await ctx.documents.write(changed)
-    failpoint("record.written")
+        failpoint("record.written")
     for fold in ended.values():
         await merge_record(ctx.objects, fold)
         failpoint("record.merged")

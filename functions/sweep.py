@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from events.envelope import Envelope
+from events.failpoints import failpoint
 from events.invoke import Invoke
 from events.registry import Because, Tick, function, registry
 from infra.context import Context
@@ -47,12 +48,17 @@ async def _unannounced(ctx: Context) -> AsyncGenerator[Notification]:
         if len(page) == PAGE:
             for notification in await _missed(page, old, ctx):
                 yield notification
-            await ctx.cursors.put("sweep.temp", f"{entry.key}\n{entry.version_id}")
+            await _keep("sweep.temp", f"{entry.key}\n{entry.version_id}", ctx)
             page.clear()
     for notification in await _missed(page, old, ctx):
         yield notification
     if place or page:
-        await ctx.cursors.put("sweep.temp", "")
+        await _keep("sweep.temp", "", ctx)
+
+
+async def _keep(cursor: str, place: str, ctx: Context) -> None:
+    await ctx.cursors.put(cursor, place)
+    failpoint("sweep.kept")
 
 
 async def _missed(page: Sequence[Entry], old: datetime, ctx: Context) -> list[Notification]:
@@ -118,7 +124,7 @@ async def _never_came(ctx: Context) -> AsyncGenerator[Because[Abandoned]]:
             # An object that nobody announced yet is no upload that never came.
             if requested.media.media_id not in ended and not await _lies_there(requested, ctx):
                 yield Because(Abandoned(media=requested.media), Envelope.model_validate(event))
-        await ctx.cursors.put("sweep.requested", str(start))
+        await _keep("sweep.requested", str(start), ctx)
 
 
 async def _lies_there(requested: Requested, ctx: Context) -> bool:
@@ -137,12 +143,12 @@ async def _stuck(ctx: Context) -> AsyncGenerator[Invoke]:
         for sequence_, event in page:
             if datetime.fromisoformat(event["time"]) > now - timedelta(seconds=patience):
                 # Kept here as well, or the next pass would give the same ones back a minute later.
-                await ctx.cursors.put("sweep.stuck", f"{period}:{start}")
+                await _keep("sweep.stuck", f"{period}:{start}", ctx)
                 return
             start = sequence_ + 1
             for invoke in await _waiting(event["subject"], ctx):
                 yield invoke
-        await ctx.cursors.put("sweep.stuck", f"{period}:{start}")
+        await _keep("sweep.stuck", f"{period}:{start}", ctx)
 
 
 async def _waiting(media_id: str, ctx: Context) -> list[Invoke]:
