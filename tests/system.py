@@ -1,9 +1,9 @@
 """Tidegate as its users meet it: real servers, real functions, uploads through presigned URLs."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,9 +15,12 @@ from cli.application import application, policy, retention, services, subject
 from cli.worker import chosen
 from events.attempts import Policy
 from events.bus import Bus, Stored
-from events.envelope import HEADERS, begin, derive_id
+from events.envelope import HEADERS, Envelope, begin, derive_id
+from events.invoke import Invoke
 from events.nats import NatsBus
+from events.registry import Handler, registry
 from events.streams import provision
+from events.ticks import Ticker, subject_of
 from events.worker import Worker
 from infra.bucket import provision_bucket
 from infra.context import Services
@@ -103,6 +106,38 @@ class System:
         """Every event of a media, duplicates included, in the stream's order."""
         return [from_json(stored.data) async for stored in self.bus.read("MEDIA", [everything(media_id)])]
 
+    async def event(self, media_id: str, name: str, run: str | None = None) -> CloudEvent | None:
+        """The first event of this name (and run), if it happened."""
+        return next(
+            (
+                event
+                for event in await self.events(media_id)
+                if event_name(event) == name and run in {None, event["run"]}
+            ),
+            None,
+        )
+
+    async def happens(self, media_id: str, name: str, run: str | None = None, patience: float = PATIENCE) -> CloudEvent:
+        """Wait for an event of this name (and run)."""
+        return await poll(lambda: self.event(media_id, name, run), patience)
+
+    async def replay(self, function: str, event: CloudEvent, *, run: str | None = None) -> str:
+        """Give an event to a function again; the run in which it does."""
+        run = run or str(uuid7())
+        replayed = Envelope.model_validate(event).model_copy(update={"run": run, "replayname": "again"})
+        await Invoke(function, replayed).publish(self.bus, run)
+        return run
+
+    async def tick(self) -> None:
+        """Give `sweep` a tick and wait until it has done its work."""
+        before = await self.bus.last("TICKS", [subject_of("sweep")])
+        await Ticker(self.bus, registry.functions["sweep"]).tick(int(before[0].data) + 1 if before else 1)
+        await poll(self._swept)
+
+    async def _swept(self) -> bool:
+        states = await self.bus.state("TICKS")
+        return all(not state.pending and not state.unacknowledged for state in states if state.name == "sweep")
+
     async def last(self, media_id: str) -> list[Stored]:
         """The last message of each of its subjects."""
         return await self.bus.last("MEDIA", [everything(media_id)])
@@ -149,6 +184,14 @@ async def poll(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
             await asyncio.sleep(0.02)
 
 
+async def condemn(stack: ThreadedStack, pattern: bytes) -> None:
+    """Let clamd find files with these bytes from now on, as after an update of its signatures."""
+    signature = f"Late-Test-Signature.{pattern.hex()[-16:]}:0:*:{pattern.hex()}\n"
+    with (stack.info.data / "clamd" / "signatures" / "late.ndb").open("a") as database:  # noqa: ASYNC230  one line
+        database.write(signature)
+    await stack.clamd.restart()
+
+
 @asynccontextmanager
 async def provisioned(stack: ThreadedStack, **changes: Any) -> AsyncGenerator[System]:
     """A stack with bucket, streams and consumers, and nobody working."""
@@ -175,13 +218,19 @@ class Working:
 
 
 @asynccontextmanager
-async def working(system: System, names: Iterable[str] = (), **changes: Any) -> AsyncGenerator[Working]:
-    """Functions at work in this process, with the functions' own credentials."""
+async def working(
+    system: System, names: Iterable[str] = (), *, handlers: Mapping[str, Handler] | None = None, **changes: Any
+) -> AsyncGenerator[Working]:
+    """Functions at work in this process, with the functions' own credentials; some with a handler of the test's."""
     settings = system.stack.settings("functions", **(FAST | changes))
     bus = await NatsBus.connect(settings.nats_url, name="tests functions")
     try:
         async with services(settings, bus) as shared:
-            worker = Worker(bus, application(shared), chosen(names, settings), policy(settings))
+            functions = [
+                replace(function, handler=(handlers or {}).get(function.name, function.handler))
+                for function in chosen(names, settings)
+            ]
+            worker = Worker(bus, application(shared), functions, policy(settings))
             await worker.start()
             try:
                 yield Working(worker, shared, worker.policy)
