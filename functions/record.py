@@ -25,9 +25,8 @@ async def record(events: Sequence[CloudEvent], ctx: Context) -> None:
             fold = stored.get(media_id)
             digest = fold.digest() if fold else None
             fold = fold or Fold(media_id)
-            for addition in additions:
-                fold.add(addition)
-            if fold.digest() != digest:
+            fresher = [fold.add(addition) for addition in additions]
+            if any(fresher):
                 changed[media_id] = (digest, fold)
             if fold.state() in TERMINAL_STATES:
                 ended[media_id] = fold

@@ -61,6 +61,7 @@ class Fold:
     media_id: str
     cells: dict[str, CloudEvent] = field(default_factory=dict[str, CloudEvent])
     tombstones: dict[str, CloudEvent] = field(default_factory=dict[str, CloudEvent])
+    _text: bytes | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, media_id: str, events: Iterable[CloudEvent]) -> "Fold":
@@ -74,11 +75,14 @@ class Fold:
     def parse(cls, text: str | bytes) -> "Fold":
         """The fold inside a stored document or record."""
         stored = json.loads(text)
-        return cls(stored["media_id"], stored["cells"], stored["tombstones"])
+        kept = text.encode() if isinstance(text, str) else text
+        return cls(stored["media_id"], stored["cells"], stored["tombstones"], kept)
 
     def text(self) -> bytes:
         """What is stored: canonical, so equal folds are equal bytes."""
-        return canonical({"media_id": self.media_id, "cells": self.cells, "tombstones": self.tombstones})
+        if self._text is None:
+            self._text = canonical({"media_id": self.media_id, "cells": self.cells, "tombstones": self.tombstones})
+        return self._text
 
     def add(self, event: CloudEvent) -> bool:
         """Take one event in; False if it changed nothing."""
@@ -88,6 +92,7 @@ class Fold:
         if known is not None and not outranks(event, known):
             return False
         cells[key] = event
+        self._text = None
         return not self._crowded_out(key)
 
     def _crowded_out(self, key: str) -> bool:
