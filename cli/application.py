@@ -115,9 +115,8 @@ def application(shared: Services | None = None) -> Application:
     """What the runtime is told. Without services (provisioning, drawing the graph) no handler can run."""
 
     def context(function: Function, envelope: Envelope) -> Context:
-        del function
         assert shared is not None
-        return Context(shared, event_id=envelope.id, run=envelope.run, lane=envelope.lane)
+        return Context(shared, function.name, envelope.subject, envelope.id, envelope.run, envelope.lane)
 
     async def gone(function: Function, envelope: Envelope, event: Any, _error: Any) -> Event | None:
         """No bytes exist: that ends the delivery; only a media with no terminal event yet has failed."""

@@ -1,5 +1,6 @@
 """Every event, folded into its media's document; and, once nothing more is waited for, into its record."""
 
+import asyncio
 from collections.abc import Sequence
 
 from events.failpoints import failpoint
@@ -32,6 +33,10 @@ async def record(events: Sequence[CloudEvent], ctx: Context) -> None:
                 ended[media_id] = fold
         done = await ctx.documents.write(changed)
         failpoint("record.written")
-    for fold in ended.values():
-        await merge_record(ctx.objects, fold)
-        failpoint("record.merged")
+    # The client's connection pool says how many at once.
+    await asyncio.gather(*(_keep(fold, ctx) for fold in ended.values()))
+
+
+async def _keep(fold: Fold, ctx: Context) -> None:
+    await merge_record(ctx.objects, fold)
+    failpoint("record.merged")

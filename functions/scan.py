@@ -1,23 +1,27 @@
 """From `identified` to `scanned`: ClamAV looks at every byte, and the SHA-256 is computed on the way through."""
 
+from collections.abc import AsyncGenerator, AsyncIterator
+
 from events.errors import Reject
 from events.registry import function
 from infra.context import Context
 from infra.errors import DependencyDown
 from schemas.events import Identified, Quarantined, Scanned
 from schemas.media import Verdict
+from schemas.model import LONGEST_LABEL
 
 
 @function(on=Identified, timeout=900, concurrency=8)
 async def scan(event: Identified, ctx: Context) -> Scanned | Quarantined:
     """Stream the object through ClamAV and say what was found."""
     async with ctx.objects.open(event.object) as chunks:
-        found = await ctx.clamd.scan(chunks)
+        found = await ctx.clamd.scan(_watched(chunks, event.object.size, ctx))
     verdict = Verdict(
         status=found.status,
-        signature=found.signature,
-        engine=found.version.engine,
-        signatures=str(found.version.signatures or ctx.settings.signatures_label),
+        # Shortened, since a database may name its signatures as it likes, and a finding must be said.
+        signature=found.signature and found.signature[:LONGEST_LABEL],
+        engine=found.version.engine[:LONGEST_LABEL],
+        signatures=str(found.version.signatures or ctx.settings.signatures_label)[:LONGEST_LABEL],
         bytes_scanned=found.size,
         sha256=found.sha256,
     )
@@ -34,3 +38,13 @@ async def scan(event: Identified, ctx: Context) -> Scanned | Quarantined:
             "upload it without encryption or password, and not nested in archives.",
         )
     return Quarantined(media=event.media, object=scanned, identity=event.identity, verdict=verdict)
+
+
+async def _watched(chunks: AsyncIterator[bytes], size: int, ctx: Context) -> AsyncGenerator[bytes]:
+    """The same chunks, with progress said for those who wait for a large file."""
+    done = 0
+    async for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        if done < size:
+            await ctx.progress(done, size)

@@ -1,8 +1,11 @@
 """What a function gets beside its event."""
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
+
+from pydantic_core import to_json
 
 from infra.clamd import Clamd
 from infra.decoder import DecoderPool
@@ -10,6 +13,9 @@ from infra.documents import Documents
 from infra.objects import Objects
 from infra.settings import Settings
 from schemas.document import CloudEvent
+from schemas.subjects import progress
+
+PROGRESS_SECONDS = 0.5
 
 
 class History(Protocol):
@@ -50,14 +56,31 @@ class Services:
     signal: Callable[[str, bytes], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
     """One delivery's surroundings."""
 
     services: Services
+    function: str
+    media_id: str
     event_id: str
     run: str
     lane: str
+    _said: float = 0.0
+
+    async def progress(self, done: int, total: int) -> None:
+        """Tell whoever watches how far this function is, at most twice a second; never stored, never waited for.
+
+        Args:
+            done: bytes, frames or pages so far.
+            total: of how many.
+        """
+        now = time.monotonic()
+        if self._said and now - self._said < PROGRESS_SECONDS:
+            return
+        self._said = now
+        said = {"media_id": self.media_id, "function": self.function, "done": done, "total": total}
+        await self.services.signal(progress(self.media_id), to_json(said))
 
     @property
     def settings(self) -> Settings:
