@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, StringConstraints
 
 from schemas.media import Identity, Media, Product, Verdict
-from schemas.model import Kind, Model, Name, Sentence, Token
+from schemas.model import Kind, Model, Name, Sentence, Token, VersionId
 from schemas.objects import ObjectRef
 from schemas.probe import DocumentProbe
 
@@ -33,8 +33,9 @@ RejectCode = Literal[
 ]
 
 
-MOST_PRODUCTS = 64
-MOST_NAMED_OBJECTS = 16
+MOST_PRODUCTS = 32
+MOST_NAMED_OBJECTS = 8
+LONGEST_NAMED_KEY = 256
 """With these, and a media of 40 KiB (the gateway takes no larger one), an event is never larger than 64 KiB."""
 
 Products = Annotated[tuple[Product, ...], Field(max_length=MOST_PRODUCTS)]
@@ -108,7 +109,7 @@ class Overwritten(MediaEvent):
     """A later version under the same key lost to the first; it is discarded."""
 
     object: ObjectRef
-    winner: Name = Field(description="Version id of the object that is the media.")
+    winner: VersionId = Field(description="Version id of the object that is the media.")
 
     def part(self) -> str | None:
         """One for each version that lost."""
@@ -183,7 +184,7 @@ class Failed(MediaEvent):
     function: Token
     products: Annotated[tuple[Token, ...], Field(max_length=MOST_PRODUCTS)] = ()
     required: bool = True
-    dead_letter: Name | None = None
+    dead_letter: Token | None = None
     code: Annotated[str, StringConstraints(max_length=64)] = "error"
     error: Sentence
     object: ObjectRef | None = None
@@ -208,26 +209,37 @@ class Ready(MediaEvent):
         return f"{self.media.media_id}/{','.join(product.name for product in self.products)}"
 
 
+class DiscardedObject(ObjectRef):
+    """An object that was deleted."""
+
+    key: Annotated[str, Field(min_length=1, max_length=LONGEST_NAMED_KEY)] = Field(
+        description="The object's key, not escaped."
+    )
+
+
 class Discarded(MediaEvent):
     """Objects that nobody needs any more were deleted."""
 
-    cause: Token = Field(description="The event that made them needless.")
+    cause: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$")] = Field(
+        description="The event that made them needless."
+    )
     count: int = Field(default=0, ge=0, description="How many objects were deleted.")
-    objects: Annotated[tuple[ObjectRef, ...], Field(max_length=MOST_NAMED_OBJECTS)] = Field(
-        default=(), description="The first of them."
+    objects: Annotated[tuple[DiscardedObject, ...], Field(max_length=MOST_NAMED_OBJECTS)] = Field(
+        default=(), description="The first of them, a stranger's long key left out."
     )
     moved_to: ObjectRef | None = Field(default=None, description="Where a quarantined object is kept.")
-    subject_version: Name | None = None
+    subject_version: VersionId | None = None
 
     @classmethod
     def of(cls, event: MediaEvent, objects: Sequence[ObjectRef], **found: object) -> Self:
         """Say what an event made needless; of many objects only the first are named."""
+        named = [dict(each) for each in objects if len(each.key) <= LONGEST_NAMED_KEY]
         return cls.model_validate(
             {
                 "media": event.media,
                 "cause": event.event,
                 "count": len(objects),
-                "objects": tuple(objects[:MOST_NAMED_OBJECTS]),
+                "objects": named[:MOST_NAMED_OBJECTS],
                 **found,
             }
         )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints, field_validator
 
-from schemas.model import ContentType, Kind, MediaId, Model, Name, Sha256, Token
+from schemas.model import ContentType, Kind, Label, MediaId, Model, Name, Sha256, Token
 
 CONTEXT_BYTES = 8 * 1024
 
@@ -49,9 +49,9 @@ class Verdict(Model):
     """What ClamAV said, and which ClamAV said it."""
 
     status: Literal["clean", "infected", "unscannable"]
-    signature: Name | None = Field(default=None, description="What was found.")
-    engine: Name = Field(description="ClamAV's version.")
-    signatures: Name = Field(description="Version of the signature databases; says so if they are test signatures.")
+    signature: Label | None = Field(default=None, description="What was found.")
+    engine: Label = Field(description="ClamAV's version.")
+    signatures: Label = Field(description="Version of the signature databases; says so if they are test signatures.")
     bytes_scanned: int = Field(ge=0)
     sha256: Sha256 | None = Field(
         default=None, description="Of the bytes that were scanned; none where clamd would not take them all."

@@ -14,6 +14,10 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Token = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 """One token of a NATS subject."""
+VersionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+"""Of an object, as MinIO names it; a token too, since it tells the versions of one media apart."""
+LONGEST_LABEL = 128
+Label = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_LABEL)]
 ContentType = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e ]+$")]
 Sentence = Annotated[str, StringConstraints(max_length=2000)]
 

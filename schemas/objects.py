@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.model import Model
+from schemas.model import Model, VersionId
 
 
 class ObjectRef(Model):
@@ -16,7 +16,7 @@ class ObjectRef(Model):
 
     bucket: Annotated[str, Field(min_length=3, max_length=63)] = Field(description="The bucket's name.")
     key: Annotated[str, Field(min_length=1, max_length=1024)] = Field(description="The object's key, not escaped.")
-    version_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+    version_id: VersionId | None = Field(
         default=None, description="The version, as MinIO named it; none where the prefix isn't versioned."
     )
     size: Annotated[int, Field(ge=0)] = Field(description="Length in bytes.")

@@ -26,7 +26,7 @@ from infra.bucket import provision_bucket
 from infra.context import Services
 from infra.local.threaded import ThreadedStack
 from infra.objects import Objects
-from infra.presign import PostForm, Presigner, PresignedPut
+from infra.presign import PostForm, PresignedPut, Presigner
 from infra.settings import Settings
 from schemas.document import CloudEvent, Fold, event_name
 from schemas.events import Requested
@@ -59,22 +59,22 @@ class System:
     media_ids: list[str] = field(default_factory=list[str])
 
     async def request(
-        self, body: bytes, content_type: str = "application/pdf", *, form: bool = False, expires: int = 900, **facts: Any
+        self,
+        body: bytes,
+        content_type: str = "application/pdf",
+        *,
+        form: bool = False,
+        expires: int = 900,
+        **facts: Any,
     ) -> tuple[str, PresignedPut | PostForm]:
         """Do what the gateway does: say `requested`, then sign the upload."""
         media_id = str(uuid7())
         now = datetime.now(UTC)
-        media = Media(
-            media_id=media_id,
-            **{"owner": "alice", "filename": "file", "content_type": content_type, "size": len(body)}
-            | {"requested_at": now}
-            | facts,
-        )
+        known = {"owner": "alice", "filename": "file", "content_type": content_type, "size": len(body)}
+        media = Media.model_validate({"media_id": media_id, "requested_at": now, **known, **facts})
         event = Requested(media=media, method="form" if form else "put", expires_at=now + timedelta(seconds=expires))
         envelope = begin(event, event_id=derive_id("requested", media_id), source="gateway", lane="standard")
-        await self.bus.publish(
-            subject(event, envelope), envelope.encode(), message_id=envelope.id, headers=HEADERS
-        )
+        await self.bus.publish(subject(event, envelope), envelope.encode(), message_id=envelope.id, headers=HEADERS)
         self.media_ids.append(media_id)
         key = temp_key(media_id)
         if form:
@@ -187,7 +187,7 @@ async def poll(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
 async def condemn(stack: ThreadedStack, pattern: bytes) -> None:
     """Let clamd find files with these bytes from now on, as after an update of its signatures."""
     signature = f"Late-Test-Signature.{pattern.hex()[-16:]}:0:*:{pattern.hex()}\n"
-    with (stack.info.data / "clamd" / "signatures" / "late.ndb").open("a") as database:  # noqa: ASYNC230  one line
+    with (stack.info.data / "clamd" / "signatures" / "late.ndb").open("a") as database:
         database.write(signature)
     await stack.clamd.restart()
 

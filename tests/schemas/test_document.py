@@ -24,7 +24,9 @@ PARTS = {
 }
 
 
-def made(name: str, part: str | None = None, run: str = "0", identity: str = "", minute: int = 0, **data: Any) -> CloudEvent:
+def made(
+    name: str, part: str | None = None, run: str = "0", identity: str = "", minute: int = 0, **data: Any
+) -> CloudEvent:
     """An event by hand."""
     part = part or PARTS[name]
     return {
