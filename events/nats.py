@@ -163,7 +163,7 @@ class NatsBus:
         return await state(self._link, stream)
 
     async def alive(self) -> None:
-        """See `events.bus.Bus.alive`: a round trip to JetStream, or to the server where the user may not ask it."""
+        """See `events.bus.Bus.alive`: a round trip to JetStream."""
         await api(self._link, "INFO", timeout=ALIVE_SECONDS)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -87,7 +87,7 @@ async def last_by_subjects(link: Link, stream: str, subjects: Sequence[str]) -> 
     raise BusDown(f"{stream}: the server that answers is behind the stream's leader")
 
 
-async def read_stored(link: Link, stream: str, subjects: Sequence[str], start: int) -> AsyncIterator[Stored]:
+async def read_stored(link: Link, stream: str, subjects: Sequence[str], start: int) -> AsyncGenerator[Stored]:
     """Messages from sequence `start` to the last, in order, by direct gets (which take one subject filter each)."""
     while True:
         batches = [await _batch(link, stream, subject, start) for subject in subjects]

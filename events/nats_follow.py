@@ -7,7 +7,7 @@ answered when the reader gets to them, so a slow reader holds back its own consu
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from nats.nuid import NUID
 
@@ -27,7 +27,7 @@ ADDRESS = "follow"
 _names = NUID()
 
 
-async def follow_stored(link: Link, stream: str, subjects: Sequence[str], start: int) -> AsyncIterator[Stored]:
+async def follow_stored(link: Link, stream: str, subjects: Sequence[str], start: int) -> AsyncGenerator[Stored]:
     """Messages in order from sequence `start`, for ever.
 
     Raises:
@@ -51,7 +51,7 @@ async def follow_stored(link: Link, stream: str, subjects: Sequence[str], start:
         await link.wait_up()
 
 
-async def _ordered(link: Link, stream: str, subjects: Sequence[str], start: int) -> AsyncIterator[Stored | None]:
+async def _ordered(link: Link, stream: str, subjects: Sequence[str], start: int) -> AsyncGenerator[Stored | None]:
     """One consumer's messages until it breaks; None once it stands."""
     queue: asyncio.Queue[Received | None] = asyncio.Queue()
 

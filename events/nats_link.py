@@ -8,10 +8,15 @@ nats-py does the connecting, reconnecting and protocol. Two things are done here
 - Dispatch. A message goes from the parser straight to the inbox's function, without a queue and a task between.
 """
 
+# nats-py's own unsubscribe(), drain() and flush() drop what is on its way, wait for a queue that isn't used here, or
+# overtake what they should follow; `tests/events` notices if what is used instead changes.
+# ruff: noqa: SLF001
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false
+
 import asyncio
 import random
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -103,14 +108,18 @@ class _Client(Client):
 
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
         # nats-py writes a ping past what it has buffered: its pong would not say that the server has seen that.
-        self._pongs.append(future or asyncio.get_running_loop().create_future())
+        self._pending_pongs().append(future or asyncio.get_running_loop().create_future())
         await self._send_command(b"PING\r\n")
         await self._flush_pending()
 
+    def _pending_pongs(self) -> list[asyncio.Future[Any]]:
+        return cast("list[asyncio.Future[Any]]", self._pongs)
+
     async def _process_pong(self) -> None:
         # nats-py sets the result of a flush that was given up, raises, and its read loop dies of it.
-        if self._pongs and self._pongs[0].done():
-            self._pongs.pop(0)
+        pongs = self._pending_pongs()
+        if pongs and pongs[0].done():
+            pongs.pop(0)
             self._pings_outstanding = 0
         else:
             await super()._process_pong()
@@ -135,10 +144,6 @@ class Inbox:
     def address(self, token: str) -> str:
         """A reply subject that arrives here."""
         return f"{self._prefix}.{token}"
-
-    # The subscription's own unsubscribe() and drain() drop what is on its way or wait for a queue that isn't used.
-    # pyright: reportPrivateUsage=false
-    # ruff: noqa: SLF001
 
     async def leave(self) -> None:
         """Ask the server to send nothing more; what is on its way is handled until `forget`."""
@@ -187,10 +192,10 @@ class Link:
         where = ", ".join(urlsplit(server).netloc.rpartition("@")[2] for server in servers)
         user = unquote(parts.username) if parts.username and parts.password else ""
         link = cls(user, on_closed)
-        credentials = {"user": user, "password": unquote(parts.password or "")} if user else {}
+        password = unquote(parts.password or "")
         try:
             async with asyncio.timeout(timeout):
-                await link._connect(servers, name, credentials)
+                await link._connect(servers, name, password)
         except (OSError, TimeoutError, NatsError) as error:
             await link.aclose()
             if _refusal(error):
@@ -198,7 +203,7 @@ class Link:
             raise BusDown(f"NATS at {where} can't be reached: {error or 'no answer'}") from error
         return link
 
-    async def _connect(self, servers: list[str], name: str, credentials: dict[str, str]) -> None:
+    async def _connect(self, servers: list[str], name: str, password: str) -> None:
         await self._client.connect(
             servers,
             name=name,
@@ -217,7 +222,8 @@ class Link:
             disconnected_cb=self._disconnected,
             reconnected_cb=self._reconnected,
             closed_cb=self._closed,
-            **credentials,
+            user=self.user or None,
+            password=password or None,
         )
         self._client.options["allow_reconnect"] = True
         self._mailbox = await self.inbox(self._answered)
@@ -351,7 +357,8 @@ class Link:
             call(handler, Received(message.subject, message.reply, message.data, None))
 
         try:
-            subscription = await self._client.subscribe(subject, cb=handle)
+            subscribe = cast("Callable[..., Awaitable[NatsSubscription]]", self._client.subscribe)
+            subscription = await subscribe(subject, cb=handle)
         except NatsError as error:
             raise BusDown(f"{subject}: can't subscribe: {error}") from error
         self._client.direct[subscription._id] = handler
@@ -419,6 +426,9 @@ class Link:
                 self._on_closed(reason)
 
     async def _failed(self, error: Exception) -> None:
+        if self._client.is_connecting and self._client._transport is not None:
+            # nats-py forgets the connection of an attempt that failed after it was made.
+            self._client._transport.close()
         text = str(error).lower()
         if "permissions violation" in text:
             log.error("nats.permission", user=self.user, error=str(error))

@@ -162,7 +162,7 @@ async def _update(
     return Change(what, "updated", "; ".join(details))
 
 
-def _same(current: Any, wanted: Any) -> bool:  # noqa: ANN401 # JSON
+def _same(current: Any, wanted: Any) -> bool:
     """Whether what the server tells holds what was asked for; it leaves out what is empty, and adds what it likes."""
     if isinstance(wanted, dict):
         fields = cast("Config", wanted)

@@ -483,7 +483,7 @@ async def a_stream_can_copy_another(bus: Bus, name: str) -> None:
 @promise
 async def provisioning_twice_changes_nothing(bus: Bus, name: str) -> None:
     """It reports what it made, that nothing changed, what it updated, what is extra, and what it pruned."""
-    specs = [stream(name)], [worker(name)]
+    specs: tuple[list[StreamSpec], list[ConsumerSpec]] = [stream(name)], [worker(name)]
     buckets = [BucketSpec(f"{name}B", ttl=60)]
 
     async def report(*, prune: bool = False) -> dict[str, str]:
@@ -557,11 +557,14 @@ async def a_consumers_state_is_told(bus: Bus, name: str) -> None:
     await bus.provision([stream(name)], [worker(name)])
     await publish(bus, name, "a", "b", "c")
     reader = await Reader.on(bus, name, want=2)
-    await (await reader.have(2))[1].nak()
+    first, second = await reader.have(2)
+    await second.nak()
+    # Confirmed: the nak before it has been taken.
+    await first.ack()
     reader.want(1)
-    await reader.have(3)
+    assert (await reader.have(3))[2].delivered == 2
     (state,) = await bus.state(name)
-    assert (state.name, state.stream, state.pending, state.unacknowledged) == ("work", name, 1, 2)
+    assert (state.name, state.stream, state.pending, state.unacknowledged) == ("work", name, 1, 1)
     assert (state.redelivered, state.waiting) == (1, 0)
     await reader.drain()
 
