@@ -134,7 +134,11 @@ class Runner:
     def _spawn(self, deliveries: list[Delivery]) -> None:
         task = asyncio.create_task(self._carry(deliveries), name=self.function.name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._gather()
 
     async def _carry(self, deliveries: list[Delivery]) -> None:
         try:
@@ -152,8 +156,6 @@ class Runner:
                 if self._running.pop(delivery.message.sequence, None) is not None:
                     self._gauge.dec()
             self._free(len(deliveries))
-            if self.function.batch:
-                asyncio.get_running_loop().call_soon(self._gather)
 
     def _free(self, count: int) -> None:
         if self._draining or self._subscription is None:
