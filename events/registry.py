@@ -203,7 +203,7 @@ def _members(annotation: object) -> Iterator[type]:
         return
     origin = get_origin(annotation)
     if origin is None:
-        if not isinstance(annotation, type):
+        if not isinstance(annotation, type) or annotation is Any:
             raise TypeError(f"{annotation!r} is no event model")
         yield annotation
     elif origin in {Union, types.UnionType, list, tuple, First, Because} or (
