@@ -275,7 +275,10 @@ class Bus(Protocol):
         buckets: Sequence[BucketSpec] = (),
         prune: bool = False,
     ) -> list[Change]:
-        """Make streams, KV buckets and consumers as specified; report each; delete extras only with `prune`."""
+        """Make streams, KV buckets and consumers as specified; report each; delete extras only with `prune`.
+
+        Consumers of a stream that has a source are subscribers' own and never extra.
+        """
         ...
 
     async def state(self, stream: str) -> list[ConsumerState]:

@@ -90,6 +90,8 @@ async def provision(
     changes += [await _consumer(link, spec) for spec in consumers]
     wanted = {(spec.stream, spec.name) for spec in consumers}
     for spec in ordered:
+        if spec.source is not None:
+            continue  # its consumers are subscribers' own
         # A stream that can't be made was reported above.
         with contextlib.suppress(StreamMissing):
             changes += [

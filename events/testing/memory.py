@@ -144,7 +144,7 @@ class MemoryBus:
         changes = [self._make_stream(spec) for spec in streams]
         changes += [self._make_bucket(spec) for spec in buckets]
         changes += [self._make_consumer(spec) for spec in consumers]
-        named = {spec.name for spec in streams}
+        named = {spec.name for spec in streams if spec.source is None}  # a sourced stream is for subscribers
         wanted = {(spec.stream, spec.name) for spec in consumers}
         extras = [key for key in self._consumers if key[0] in named and key not in wanted]
         changes += [self._extra(key, prune=prune) for key in extras]
