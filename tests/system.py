@@ -23,7 +23,7 @@ from events.streams import provision
 from events.ticks import Ticker, subject_of
 from events.worker import Worker
 from infra.bucket import provision_bucket
-from infra.context import Services
+from infra.context import Context, Services
 from infra.local.threaded import ThreadedStack
 from infra.objects import Objects
 from infra.presign import PostForm, PresignedPut, Presigner
@@ -91,7 +91,7 @@ class System:
         form = aiohttp.FormData()
         for name, value in where.fields.items():
             form.add_field(name, value)
-        form.add_field("file", body)
+        form.add_field("file", body, filename="file")
         async with self.http.post(where.url, data=form) as response:
             return response.status
 
@@ -206,6 +206,23 @@ async def provisioned(stack: ThreadedStack, **changes: Any) -> AsyncGenerator[Sy
             yield System(stack, settings, bus, http, objects, presigner)
     finally:
         await bus.aclose()
+
+
+@asynccontextmanager
+async def connected(system: System, **changes: Any) -> AsyncGenerator[Services]:
+    """What functions use, with their own credentials, and nobody working: for tests that call a function."""
+    settings = system.stack.settings("functions", **(FAST | changes))
+    bus = await NatsBus.connect(settings.nats_url, name="tests functions")
+    try:
+        async with services(settings, bus) as shared:
+            yield shared
+    finally:
+        await bus.aclose()
+
+
+def context(services: Services, function: str = "test", media_id: str = "none", run: str = "0") -> Context:
+    """What a function that a test calls gets beside its event."""
+    return Context(services, function, media_id, "the id of its input", run, "standard")
 
 
 @dataclass(slots=True)
