@@ -21,11 +21,12 @@ from infra.decoder import DecodeRejected, DecoderPool, DecoderUnavailable
 from infra.documents import Documents
 from infra.errors import DependencyDown, Gone
 from infra.objects import Objects
+from infra.records import known_fold
 from infra.settings import Settings
-from schemas.document import CloudEvent
-from schemas.events import BY_TYPE, TERMINAL, Failed, MediaEvent, Rejected
+from schemas.document import TERMINAL_STATES, CloudEvent
+from schemas.events import BY_TYPE, Failed, MediaEvent, Rejected
 from schemas.notification import Notification
-from schemas.subjects import Subject, happened
+from schemas.subjects import Subject
 
 CURSORS = "cursors"
 PAST_PAGE = 256
@@ -119,10 +120,11 @@ def application(shared: Services | None = None) -> Application:
         return Context(shared, function.name, envelope.subject, envelope.id, envelope.run, envelope.lane)
 
     async def gone(function: Function, envelope: Envelope, event: Any, _error: Any) -> Event | None:
-        """No bytes exist: that ends the delivery; only a media with no terminal event yet has failed."""
+        """No bytes exist: that ends the delivery; only a media that has not ended has failed."""
         assert shared is not None
-        media_id = envelope.subject
-        if await shared.history.last(*(happened(name, media_id) for name in TERMINAL)):
+        # Its state, not its terminal events: an upload that came late has `abandoned` behind it and has not ended.
+        fold = await known_fold(envelope.subject, shared.history, shared.objects)
+        if fold.state() in TERMINAL_STATES:
             return None
         return Failed(
             media=event.media,

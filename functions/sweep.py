@@ -13,8 +13,8 @@ from events.invoke import Invoke
 from events.registry import Because, Tick, function, registry
 from infra.context import Context
 from infra.listing import Entry
-from infra.records import read_record
-from schemas.document import TERMINAL_STATES, CloudEvent, Fold, event_name
+from infra.records import known_fold, read_record
+from schemas.document import TERMINAL_STATES, CloudEvent, event_name
 from schemas.events import EVENTS, Abandoned, Requested
 from schemas.notification import Notification
 from schemas.subjects import happened, temp_key
@@ -152,9 +152,7 @@ async def _stuck(ctx: Context) -> AsyncGenerator[Invoke]:
 
 
 async def _waiting(media_id: str, ctx: Context) -> list[Invoke]:
-    # Not all its events: a client can make thousands of versions that lost.
-    questions = [happened(name, media_id) for name in EVENTS if name not in {"overwritten", "discarded"}]
-    fold = Fold.of(media_id, await ctx.history.last(*questions))
+    fold = await known_fold(media_id, ctx.history, ctx.objects)
     if fold.state() in TERMINAL_STATES:
         return []
     events = {event_name(event): event for event in fold.events()}

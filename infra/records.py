@@ -1,11 +1,14 @@
 """`records/<media_id>.json`: the fold of a media that ended, kept beside its bytes, longer than any stream."""
 
+from infra.context import History
 from infra.errors import Gone, PreconditionFailed
 from infra.objects import Objects
-from schemas.document import Fold
+from schemas.document import TERMINAL_STATES, Fold
+from schemas.events import EVENTS
 from schemas.objects import ObjectRef
-from schemas.subjects import record_key
+from schemas.subjects import happened, record_key
 
+_DECISIVE = tuple(name for name in EVENTS if name not in {"overwritten", "discarded"})
 JSON = "application/json"
 LARGEST = 8 * 1024 * 1024
 
@@ -37,6 +40,20 @@ async def merge_record(objects: Objects, fold: Fold) -> None:
         except PreconditionFailed:
             continue
         return None
+
+
+async def known_fold(media_id: str, history: History, objects: Objects) -> Fold:
+    """All that decides a media's state: what the stream says and, unless it has ended, what the record adds.
+
+    The stream forgets after its retention. Versions that lost aren't asked for: a client can make thousands.
+
+    Raises:
+        DependencyDown: MinIO is away.
+    """
+    fold = Fold.of(media_id, await history.last(*(happened(name, media_id) for name in _DECISIVE)))
+    if fold.state() not in TERMINAL_STATES:
+        fold.merge(await read_record(objects, media_id) or Fold(media_id))
+    return fold
 
 
 async def read_record(objects: Objects, media_id: str) -> Fold | None:
