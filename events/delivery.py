@@ -27,6 +27,7 @@ from events.gate import Gate
 from events.patience import steadily, within
 from events.reading import Reader
 from events.registry import Function
+from events.ticks import superseded
 
 log = structlog.get_logger()
 
@@ -95,6 +96,9 @@ class Carrier:
         for delivery in deliveries:
             if delivery.message.delivered > 1:
                 await self._recall(delivery)
+            elif self.function.every is not None and await self._superseded(delivery):
+                await self._finish([delivery], "superseded")
+                return
         suspects = [delivery for delivery in deliveries if self._suspect(delivery)]
         await self._work([delivery for delivery in deliveries if not any(delivery is each for each in suspects)])
         for delivery in suspects:
@@ -283,6 +287,9 @@ class Carrier:
                 await steadily(lambda s=sequence: self._process.attempts.clear(self.function.name, self.stream, s))
                 failpoint(f"{self.function.name}.forgotten")
         self._count(outcome, len(deliveries))
+
+    async def _superseded(self, delivery: Delivery) -> bool:
+        return await steadily(lambda: superseded(self._process.bus, self.function.name, delivery.message))
 
     async def _recall(self, delivery: Delivery) -> None:
         sequence = delivery.message.sequence

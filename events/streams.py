@@ -40,7 +40,9 @@ def streams(retention: Retention) -> list[StreamSpec]:
             fsync=False,
         ),
         StreamSpec(dead.STREAM, ("dead.>",), retention.dead, window, replicas=replicas),
-        StreamSpec(ticks.STREAM, ("tick.>",), 0, window, max_per_subject=1, replicas=replicas),
+        # Not one a subject: NATS takes a message that is replaced for acknowledged, and hands out the next one though
+        # somebody still works on it. What waited in vain is passed over (`ticks.superseded`).
+        StreamSpec(ticks.STREAM, ("tick.>",), DAY, window, replicas=replicas),
     ]
 
 

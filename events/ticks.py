@@ -47,6 +47,16 @@ def tick_input(function: str, message: Message) -> tuple[Envelope, Tick]:
     return envelope, Tick(function, slot)
 
 
+async def superseded(bus: Bus, function: str, message: Message) -> bool:
+    """Whether a newer tick came while this one waited: then that one is enough.
+
+    Raises:
+        BusDown: no answer.
+    """
+    last = await bus.last(STREAM, [subject_of(function)])
+    return bool(last) and last[0].sequence > message.sequence
+
+
 class Ticker:
     """Publishes the ticks of one function; any number of processes may run one."""
 
