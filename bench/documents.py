@@ -96,11 +96,9 @@ async def measure(options: argparse.Namespace, data: Path) -> dict[str, Any]:
         signing = running.stack.settings("gateway")
         bus = await NatsBus.connect(operator.nats_url, name="bench")
         token = issue(operator.jwt_secret.get_secret_value(), owner="bench", scopes=["upload", "read"])
-        pids = {name: getattr(running.stack, name).pid for name in ("minio", "nats", "mongo", "clamd")} | {
-            "functions": running.functions.pid,
-            "gateway": running.gateway.pid,
-            "client": os.getpid(),
-        }
+        servers = {name: getattr(running.stack, name).pid for name in ("minio", "nats", "mongo", "clamd")}
+        servers["client"] = os.getpid()
+        pids = servers | {"functions": running.functions.pid, "gateway": running.gateway.pid}
         idle = resident(running.functions.pid)
         watching = None
         try:
@@ -111,6 +109,7 @@ async def measure(options: argparse.Namespace, data: Path) -> dict[str, Any]:
                 whole: list[tuple[float, list[float]]] = []
                 bares: list[float] = []
                 account: dict[str, Any] = {}
+                bare_account: dict[str, Any] = {}
                 for number in range(options.rounds):
                     err.print(f"round {number + 1} of {options.rounds}: tidegate, then bare")
                     meter = Account(pids)
@@ -118,11 +117,13 @@ async def measure(options: argparse.Namespace, data: Path) -> dict[str, Any]:
                     account = meter.report()
                     await settled(bus)
                     await asyncio.to_thread(provision_bucket, operator, notify=False)
+                    meter = Account(servers)
                     bares.append(
                         await bare(
                             functions, Presigner.uploads(signing), seeds, options.files, options.at_once, options.size
                         )
                     )
+                    bare_account = meter.report()
                     await asyncio.to_thread(provision_bucket, operator, notify=True)
                 err.print("one at a time")
                 _, single = await clients.burst(options.singles, 1)
@@ -156,6 +157,7 @@ async def measure(options: argparse.Namespace, data: Path) -> dict[str, Any]:
         "one_at_a_time": percentiles(single),
         "idle_functions_mib": round(idle / 2**20, 1),
         "processes": account,
+        "bare_processes": bare_account,
         "operations": {"bare": OPERATIONS, "sdk": OPERATIONS, "tidegate": TIDEGATE_OPERATIONS},
         "every_round": [round(rate, 1) for rate, _ in whole],
         "every_bare_round": [round(rate, 1) for rate in bares],
@@ -203,10 +205,14 @@ def show(result: dict[str, Any]) -> None:
     out.print(f"PUT's answer to promoted: p50 {result['p50_ms']} ms, p95 {result['p95_ms']}, p99 {result['p99_ms']}")
     out.print(f"one at a time: p50 {single['p50_ms']} ms, p95 {single['p95_ms']}, p99 {single['p99_ms']}")
     out.print(f"idle `tidegate run`: {result['idle_functions_mib']} MiB")
-    costs = Table("process", "CPU s", "ms a file", "peak MiB", title="last round", title_justify="left")
+    costs = Table(
+        "process", "ms CPU a file", "peak MiB", "bare: ms CPU a file", title="last round", title_justify="left"
+    )
     for name, cost in result["processes"].items():
+        limit = result["bare_processes"].get(name)
         each = cost["cpu_seconds"] / result["files"] * 1000
-        costs.add_row(name, f"{cost['cpu_seconds']}", f"{each:.2f}", f"{cost['peak_mib']}")
+        beside = f"{limit['cpu_seconds'] / result['files'] * 1000:.2f}" if limit else ""
+        costs.add_row(name, f"{each:.2f}", f"{cost['peak_mib']}", beside)
     out.print(costs)
     operations = Table("operations per file", "bare", "sdk_loop", "tidegate")
     for name in dict.fromkeys([*OPERATIONS, *TIDEGATE_OPERATIONS]):

@@ -40,7 +40,7 @@ err = Console(stderr=True)
 limit = Registry()
 
 
-@function(on=MediaEvent, batch=256, linger=0.1, concurrency=2, announces_failure=False, into=limit)
+@function(on=MediaEvent, batch=512, linger=0.5, concurrency=2, announces_failure=False, into=limit)
 async def bare(events: Sequence[CloudEvent], _ctx: Any) -> None:
     """Take events and do nothing."""
     del events
