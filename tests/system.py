@@ -132,9 +132,10 @@ class System:
         """Give `sweep` a tick and wait until it has done its work."""
         before = await self.bus.last("TICKS", [subject_of("sweep")])
         await Ticker(self.bus, registry.functions["sweep"]).tick(int(before[0].data) + 1 if before else 1)
-        await poll(self._swept)
+        await poll(self.swept)
 
-    async def _swept(self) -> bool:
+    async def swept(self) -> bool:
+        """Whether `sweep` has nothing left to do."""
         states = await self.bus.state("TICKS")
         return all(not state.pending and not state.unacknowledged for state in states if state.name == "sweep")
 
