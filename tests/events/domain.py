@@ -247,13 +247,13 @@ class Post:
         """What is written of a delivery."""
         return await Attempts(self.bus).load(function, stream, sequence)
 
-    async def settled(self, stream: str = "MEDIA") -> None:
+    async def settled(self, stream: str = "MEDIA", *, seconds: float = DEADLINE) -> None:
         """Return when every message of the stream is acknowledged by every consumer."""
 
         async def idle() -> bool:
             return all(not state.pending and not state.unacknowledged for state in await self.bus.state(stream))
 
-        await until(idle, "every message acknowledged")
+        await until(idle, "every message acknowledged", seconds=seconds)
 
 
 @asynccontextmanager
