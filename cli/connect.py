@@ -13,10 +13,11 @@ from events.bus import Bus, Stored
 from events.nats import NatsBus
 from infra import logs
 from infra.local.state import StackInfo, StackNotRunning, load_stack
+from infra.objects import Objects
 from infra.settings import Settings
 
 DATA = Path(".tidegate")
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 3.0
 
 
 def stack(data: Path | None) -> StackInfo:
@@ -86,6 +87,17 @@ async def connected(found: Settings, name: str) -> AsyncGenerator[NatsBus]:
         yield bus
     finally:
         await bus.aclose()
+
+
+def objects_of(found: Settings) -> Objects:
+    """The objects, for an `async with`.
+
+    Raises:
+        CommandFailed: There are no credentials for them.
+    """
+    if not found.minio_access_key or not found.minio_secret_key.get_secret_value():
+        raise CommandFailed(USAGE, "TIDEGATE_MINIO_ACCESS_KEY and TIDEGATE_MINIO_SECRET_KEY must be set.")
+    return Objects.from_settings(found)
 
 
 def following(

@@ -32,7 +32,7 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         found = _EXPECTED.get(f"{kind.__module__}.{kind.__qualname__}")
         if found is not None:
             code, remedy = found
-            said = str(error).strip().rstrip(".") or type(error).__name__
+            said = str(error).strip().rstrip(".:") or type(error).__name__
             return code, f"{said}{remedy}."
     if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
         return 130, "Interrupted."

@@ -13,23 +13,23 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.application import application
-from cli.connect import settings
+from cli.connect import objects_of, settings
 from cli.failures import DOWN, PROBLEM, explain
 from cli.output import emit, out
 from cli.unfinished import stuck
 from events import dead
-from events.bus import Bus, ConsumerState
+from events.bus import Bus, BusError, ConsumerState
 from events.nats import NatsBus
 from events.registry import Function, load
 from events.streams import stream_of
 from infra.clamd import Clamd
 from infra.documents import Documents
 from infra.errors import DependencyDown
-from infra.objects import Objects
 from infra.settings import Settings
 from schemas.api import TEST_SIGNATURES
 
-SECONDS = 4.0
+# MongoDB's client says after five seconds why it found no server.
+SECONDS = 5.5
 STANDING_STILL_SECONDS = 600.0
 
 Status = Literal["up", "down", "problem", "warning", "unknown"]
@@ -87,6 +87,8 @@ async def _asked(name: str, ask: Callable[[], Awaitable[list[Finding]]], *unknow
             return await ask()
     except TimeoutError:
         reason = f"no answer within {SECONDS:g} s: it is frozen, overloaded or unreachable"
+    except (BusError, DependencyDown) as error:
+        reason = error.reason if isinstance(error, DependencyDown) else str(error).rstrip(".:")
     except Exception as error:
         explained = explain(error)
         if explained is None:
@@ -96,7 +98,7 @@ async def _asked(name: str, ask: Callable[[], Awaitable[list[Finding]]], *unknow
 
 
 async def _nats(told: Settings) -> list[Finding]:
-    bus = await NatsBus.connect(told.nats_url, name="tidegate health", timeout=SECONDS / 2)
+    bus = await NatsBus.connect(told.nats_url, name="tidegate health", timeout=3.0)
     try:
         await bus.alive()
         letters = [letter async for _, letter in dead.letters(bus)]
@@ -132,7 +134,7 @@ def _lacking(function: Function, state: ConsumerState | None) -> str:
 
 
 async def _minio(told: Settings) -> list[Finding]:
-    async with Objects.from_settings(told) as objects:
+    async with objects_of(told) as objects:
         await objects.alive()
     return [Finding("minio", "up", f"bucket {told.bucket}")]
 

@@ -63,9 +63,10 @@ class Installation:
             StackRunning: Another stack runs from this directory.
             BusError: Streams could not be made.
         """
+        self._progress("MinIO, NATS, MongoDB and ClamAV")
+        # On failure it has stopped by itself; to stop it again could disturb another one in the same directory.
+        await self.stack.start()
         try:
-            self._progress("MinIO, NATS, MongoDB and ClamAV")
-            await self.stack.start()
             self._progress("streams, bucket, functions and gateway")
             self._define()
             # Functions wait for their consumers, and the gateway for its stream: Python starts meanwhile.

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from cli.connect import connected, settings
+from cli.connect import connected, objects_of, settings
 from cli.output import emit, err, out
 from events.bus import Bus
 from infra.documents import Documents
@@ -31,7 +31,7 @@ async def rebuild(data: Path | None, *, dry_run: bool, as_json: bool) -> int:
     begun = time.monotonic()
     records = events = 0
     try:
-        async with connected(found, "rebuild") as bus, Objects.from_settings(found) as objects:
+        async with connected(found, "rebuild") as bus, objects_of(found) as objects:
             # Everything answers before anything is dropped.
             await objects.alive()
             await bus.alive()

@@ -9,7 +9,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from cli.connect import connected, settings
+from cli.connect import connected, objects_of, settings
 from cli.failures import PROBLEM, USAGE, CommandFailed
 from cli.graph import takes
 from cli.history import read_history
@@ -18,7 +18,6 @@ from cli.output import emit, err, note, out, styled
 from cli.trace import checked
 from events.registry import Function, load
 from events.replay import again, new_run
-from infra.objects import Objects
 from schemas.document import CloudEvent, event_name
 from schemas.events import BY_TYPE, MediaEvent
 
@@ -44,7 +43,7 @@ async def replay(ids: Sequence[str], to: str, name: str, data: Path | None, *, d
     run = new_run()
     found = settings(data)
     given: list[Given] = []
-    async with connected(found, "replay") as bus, Objects.from_settings(found) as objects:
+    async with connected(found, "replay") as bus, objects_of(found) as objects:
         shown = track(dict.fromkeys(ids), "Replaying", console=err(), disable=as_json or len(ids) == 1, transient=True)
         for media_id in shown:
             history = await read_history(media_id, bus, objects)

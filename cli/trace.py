@@ -1,22 +1,26 @@
 """`tidegate trace`: everything that happened to a media, and what it waits for."""
 
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from cli.connect import connected, settings
+from cli.connect import connected, objects_of, settings
 from cli.failures import PROBLEM, USAGE, CommandFailed
 from cli.graph import takes
-from cli.history import History, read_history
+from cli.history import Given, History, read_history
 from cli.lines import SHORT, function_of, moment, said
 from cli.outcome import outcome
 from cli.output import clock, emit, err, out, styled
 from events.registry import load
-from infra.objects import Objects
 from schemas.document import TERMINAL_STATES, CloudEvent, event_name
 from schemas.events import EVENTS
+from schemas.subjects import FIRST_RUN
+
+Row = tuple[datetime, str, Text, str, str, str, str]
 
 TOKENS = frozenset(".*> \t\r\n\0")
 
@@ -25,7 +29,7 @@ async def trace(media_id: str, data: Path | None, *, as_json: bool) -> int:
     """Show the timeline; 1 if nothing is known of the media, or it failed."""
     checked(media_id)
     found = settings(data)
-    async with connected(found, "trace") as bus, Objects.from_settings(found) as objects:
+    async with connected(found, "trace") as bus, objects_of(found) as objects:
         history = await read_history(media_id, bus, objects)
     if not history.events and not history.letters:
         gaps = f" ({'; '.join(history.gaps)})" if history.gaps else ""
@@ -75,6 +79,7 @@ def _report(history: History) -> dict[str, Any]:
         "waits_for": waits_for(history),
         "gaps": history.gaps,
         "events": [{"sequence": history.sequences.get(event["id"]), **event} for event in history.events],
+        "given": [asdict(given) for given in history.given],
         "dead_letters": [letter.model_dump(mode="json", exclude_none=True) for letter in history.letters],
     }
 
@@ -114,18 +119,24 @@ def _timeline(history: History) -> Table:
         ("", {"overflow": "fold"}),
     ):
         table.add_column(name, **options)  # pyright: ignore[reportArgumentType]  options by column
-    before: CloudEvent | None = None
-    for event in history.events:
-        gap = "" if before is None else f"{(moment(event) - moment(before)).total_seconds() * 1000:.0f}"
-        table.add_row(
-            clock(moment(event)),
-            gap,
-            function_of(event),
-            styled(event_name(event)),
-            "" if event["run"] == "0" else event["run"][-SHORT:],
-            event["id"][:SHORT],
-            str(event.get("causationid") or "")[:SHORT],
-            said(event),
-        )
-        before = event
+    before: datetime | None = None
+    for at, *row in sorted([*map(_said, history.events), *map(_given, history.given)], key=lambda row: row[0]):
+        table.add_row(clock(at), "" if before is None else f"{(at - before).total_seconds() * 1000:.0f}", *row)
+        before = at
     return table
+
+
+def _said(event: CloudEvent) -> Row:
+    run, cause = str(event["run"]), str(event.get("causationid") or "")
+    word = styled(event_name(event))
+    return moment(event), function_of(event), word, _run(run), event["id"][:SHORT], cause[:SHORT], said(event)
+
+
+def _given(given: Given) -> Row:
+    word = Text(f"→ {given.function}", style="magenta")
+    name = f"given again{f': {given.name}' if given.name else ''}"
+    return given.time, "", word, _run(given.run), "", given.event_id[:SHORT], name
+
+
+def _run(run: str) -> str:
+    return "" if run == FIRST_RUN else run[-SHORT:]

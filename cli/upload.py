@@ -25,6 +25,7 @@ from schemas.document import Fold, event_name
 from schemas.model import LANES
 
 AT_ONCE = 4
+WIDE = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ def results_table(results: Sequence[Result]) -> Table:
     table.add_column("state", no_wrap=True)
     table.add_column("why", overflow="fold")
     table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("where", overflow="fold", style="dim")
+    # A key in one piece can be copied, where there is room for it.
+    table.add_column("where", overflow="fold", style="dim", no_wrap=out().width >= WIDE)
     for result in results:
         seconds = "" if result.seconds is None else f"{result.seconds:.2f} s"
         table.add_row(result.file, styled(result.state), result.why, seconds, result.where or "-")

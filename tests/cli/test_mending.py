@@ -1,0 +1,165 @@
+"""`dead`, `functions` and `health`: what is wrong is named, and can be tried again."""
+
+import os
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cli.graph import flowchart, loose_ends
+from events.dead import DeadLetter
+from events.envelope import derive_id
+from events.nats import NatsBus
+from events.registry import Registry, function, load
+from schemas.events import Identified, Probed, Scanned
+from tests.cli.conftest import Installed
+from tests.cli.running import eventually, processes_of, tidegate
+
+
+async def bury(installed: Installed, event: dict[str, Any] | None) -> DeadLetter:
+    """Write a dead letter of `scan`, as its worker does when it gives up."""
+    about = event["subject"] if event else "unknown"
+    letter = DeadLetter(
+        letter_id=derive_id("test", about),
+        function="scan",
+        functionversion="1",
+        stream="MEDIA",
+        sequence=1,
+        subject=f"media.identified.document.standard.{about}.0.identify",
+        about=about,
+        lane="standard",
+        attempts=5,
+        error="ZeroDivisionError",
+        message="division by zero",
+        traceback="Traceback (most recent call last): …",
+        time=datetime.now(UTC),
+        event=event,
+        payload=None if event else "AAAA",
+    )
+    bus = await NatsBus.connect(installed.info.settings().nats_url, name="test")
+    try:
+        await bus.publish(letter.dead_subject, letter.model_dump_json(exclude_none=True).encode())
+    finally:
+        await bus.aclose()
+    return letter
+
+
+async def test_a_dead_letter_is_listed_shown_and_retried(installed: Installed, ready: dict[str, Any]) -> None:
+    """Retried, its event goes to its function again in its own run, and the letter is gone."""
+    told = installed.tidegate("trace", ready["media_id"], "--json").json
+    event = next(each for each in told["events"] if each["type"].endswith("identified.v1"))
+    event.pop("sequence")
+    letter = await bury(installed, event)
+
+    listed = installed.tidegate("dead", "ls", "--function", "scan", "--json")
+    assert listed.code == 1
+    assert [each["letter_id"] for each in listed.json["dead_letters"]] == [letter.letter_id]
+    assert "ZeroDivisionError" in installed.tidegate("dead", "show", letter.letter_id[:8]).out
+    assert installed.tidegate("health", "--json").json["problems"] == ["dead letters"]
+    assert (
+        installed.tidegate("trace", ready["media_id"], "--json").json["dead_letters"][0]["error"] == "ZeroDivisionError"
+    )
+
+    retried = installed.tidegate("dead", "retry", letter.letter_id, "--json")
+    assert (retried.code, retried.json["retried"]) == (0, [letter.letter_id])
+    assert installed.tidegate("dead", "ls", "--json").json == {"dead_letters": []}
+    given = eventually(lambda: installed.tidegate("trace", ready["media_id"], "--json").json["given"])
+    assert (given[-1]["function"], given[-1]["run"]) == ("scan", event["run"])
+
+
+async def test_a_dead_letter_without_an_event_stays(installed: Installed) -> None:
+    """What was no event can't be retried: exit code 1 says so, and the letter is kept."""
+    letter = await bury(installed, None)
+    answer = installed.tidegate("dead", "retry", "--all", "--json")
+    assert answer.code == 1
+    assert letter.letter_id in answer.json["failed"]
+    assert len(installed.tidegate("dead", "ls", "--json").json["dead_letters"]) == 1
+    assert installed.tidegate("dead", "show", "ffffffff").code == 1
+    assert installed.tidegate("dead", "retry").code == 2
+    bus = await NatsBus.connect(installed.info.settings().nats_url, name="test")
+    try:
+        async for stored in bus.read("DEAD", ["dead.>"]):
+            await bus.delete("DEAD", stored.sequence)
+    finally:
+        await bus.aclose()
+
+
+def test_functions_shows_the_graph_with_lag_and_workers(installed: Installed) -> None:
+    """Each function with what it takes and emits, and how its consumer stands; no loose ends."""
+    answer = installed.tidegate("functions", "--check", "--json")
+    assert (answer.code, answer.json["findings"]) == (0, [])
+    scan = next(each for each in answer.json["functions"] if each["name"] == "scan")
+    assert (scan["takes"], scan["emits"]) == (["identified"], ["scanned", "quarantined"])
+    assert scan["consumer"]["workers"] >= 1
+    assert "every event" in installed.tidegate("functions").out
+
+
+def test_functions_works_without_servers() -> None:
+    """The graph is in the code: it is drawn, and the missing lag is explained on standard error."""
+    answer = tidegate("functions", "--json", variables={"TIDEGATE_NATS_URL": "nats://127.0.0.1:9"})
+    assert answer.code == 0
+    assert answer.json["lag_known"] is False
+    assert "TIDEGATE_NATS_URL" in answer.err
+    drawn = tidegate("functions", "--mermaid").out
+    assert drawn.startswith("flowchart LR\n")
+    assert "identify -- identified --> scan" in drawn
+
+
+def test_loose_ends_are_found() -> None:
+    """An output nobody takes and an input nobody emits are named; whoever takes every event doesn't count."""
+    registry = Registry()
+
+    @function(on=Identified, into=registry)
+    async def look(_event: Identified, _context: object) -> Scanned: ...
+
+    @function(on=Probed, into=registry)
+    async def lift(_event: Probed, _context: object) -> None: ...
+
+    found = {(each.function, each.event): each.problem for each in loose_ends(list(registry))}
+    assert found == {
+        ("look", "identified"): "is taken and nobody emits it",
+        ("look", "scanned"): "is emitted and no function takes it",
+        ("lift", "probed"): "is taken and nobody emits it",
+    }
+    assert loose_ends(list(load())) == []
+    assert "look -- scanned --> out([subscribers])" in flowchart(registry)
+
+
+@contextmanager
+def frozen(installed: Installed, words: str) -> Generator[None]:
+    """SIGSTOP a process of the installation while the block lasts."""
+    pid = next(pid for pid, command in processes_of(installed.data).items() if words in command)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nats", "nats-server"),
+        ("minio", "minio server"),
+        ("mongo", "mongod"),
+        ("clamd", "clamd"),
+        ("gateway", "-m gateway"),
+    ],
+)
+def test_health_names_a_frozen_server(installed: Installed, name: str, words: str) -> None:
+    """Whatever does not answer is named, with exit code 3; thawed, all is well again."""
+    with frozen(installed, words):
+        answer = installed.tidegate("health", "--json")
+        assert answer.code == 3
+        assert answer.json["down"] == [name]
+    eventually(lambda: installed.tidegate("health").code == 0, 60)
+
+
+def test_up_is_healthy(installed: Installed) -> None:
+    """A fresh installation has nothing wrong with it."""
+    answer = eventually(lambda: (found := installed.tidegate("health", "--json")).code == 0 and found)
+    assert (answer.json["down"], answer.json["problems"]) == ([], [])
