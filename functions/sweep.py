@@ -64,6 +64,8 @@ async def _keep(cursor: str, place: str, ctx: Context) -> None:
 async def _missed(page: Sequence[Entry], old: datetime, ctx: Context) -> list[Notification]:
     """Of a page of temp/, the versions that no event knows."""
     entries = [entry for entry in page if entry.last_modified < old and not entry.is_delete_marker]
+    # A listing has the newest version of a key first; the oldest has the best claim to be the media.
+    entries.sort(key=lambda entry: (entry.key, entry.last_modified))
     if not entries:
         return []
     filters = [

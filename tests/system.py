@@ -18,6 +18,8 @@ from events.bus import Bus, Stored
 from events.envelope import HEADERS, Envelope, begin, derive_id
 from events.invoke import Invoke
 from events.nats import NatsBus
+from events.nats_api import api
+from events.nats_link import Link
 from events.registry import Handler, registry
 from events.streams import provision
 from events.ticks import Ticker, subject_of
@@ -138,6 +140,22 @@ class System:
         """Whether `sweep` has nothing left to do."""
         states = await self.bus.state("TICKS")
         return all(not state.pending and not state.unacknowledged for state in states if state.name == "sweep")
+
+    async def skip_pending(self, *functions: str) -> None:
+        """Make functions miss what waits for them: their consumers are deleted, and start anew at new events."""
+        link = await Link.open(self.settings.nats_url, name="tests", on_closed=None, timeout=PATIENCE)
+        try:
+            for function in functions:
+                await api(link, f"CONSUMER.DELETE.MEDIA.{function}")
+        finally:
+            await link.aclose()
+        await provision(
+            self.bus,
+            application(),
+            chosen([], self.settings),
+            retention(self.settings),
+            self.settings.ack_wait_seconds,
+        )
 
     async def last(self, media_id: str) -> list[Stored]:
         """The last message of each of its subjects."""
