@@ -51,7 +51,7 @@ def test_killed_functions_and_gateway_come_back(installed: Installed) -> None:
         before = pid_of(words)
         os.kill(before, signal.SIGKILL)
         eventually(lambda words=words, before=before: pid_of(words) != before)
-    eventually(lambda: installed.tidegate("health").code == 0, 60)
+    eventually(lambda: installed.tidegate("health").code == 0)
 
 
 def test_a_second_up_in_the_same_directory_says_so(installed: Installed) -> None:
