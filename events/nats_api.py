@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from events.bus import BusDown, BusError, Stored, StreamMissing
-from events.nats_link import API_SECONDS, NO_RESPONDERS, Link, Received, parse_headers
+from events.nats_link import API_SECONDS, NO_RESPONDERS, Link
+from events.nats_wire import Received, parse_headers
 
 # Messages of one direct get.
 BATCH = 256

@@ -13,7 +13,8 @@ from nats.nuid import NUID
 
 from events.bus import BusDown, BusError, Stored
 from events.nats_api import api, moment
-from events.nats_link import Link, Received
+from events.nats_link import Link
+from events.nats_wire import Received
 
 HEARTBEAT_SECONDS = 5
 # Two heartbeats missed: the consumer is gone.

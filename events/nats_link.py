@@ -1,32 +1,30 @@
-"""One connection to NATS: requests that end in time, inboxes that call back, and what happens when it breaks.
+"""One connection to NATS: requests that end in time, and what happens when it breaks.
 
-nats-py does the connecting, reconnecting and protocol. Two things are done here instead of there:
-
-- Requests. Waiting ones are told at once when the connection breaks, and none is started while there is no
-  connection, so nothing is buffered behind a caller's back. What was written just before the break may still reach
-  the server after the reconnect though its caller has given up: a publish is made harmless by its message id.
-- Dispatch. A message goes from the parser straight to the inbox's function, without a queue and a task between.
+nats-py does the connecting, reconnecting and protocol; requests are made here. Waiting ones are told at once when the
+connection breaks, and none is started while there is no connection, so nothing is buffered behind a caller's back.
+What was written just before the break may still reach the server after the reconnect though its caller has given up:
+a publish is made harmless by its message id.
 """
 
-# nats-py's own unsubscribe(), drain() and flush() drop what is on its way, wait for a queue that isn't used here, or
-# overtake what they should follow; `tests/events` notices if what is used instead changes.
+# See `events.nats_wire` for why nats-py's own methods don't do.
 # ruff: noqa: SLF001
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import structlog
-from nats.aio.client import Client, Server
+from nats.aio.client import Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import Error as NatsError
 from nats.nuid import NUID
 
 from events.bus import BusClosed, BusDown, BusError
+from events.nats_wire import Handler, Inbox, Received, WireClient, call
 
 log = structlog.get_logger(__name__)
 
@@ -45,118 +43,6 @@ REFUSALS = 2
 NO_RESPONDERS = 503
 
 
-class Received:
-    """A message as it came off the wire; headers are parsed when asked for."""
-
-    __slots__ = ("_headers", "_raw", "data", "reply", "subject")
-
-    def __init__(self, subject: str, reply: str, data: bytes, raw: bytes | None) -> None:
-        self.subject = subject
-        self.reply = reply
-        self.data = data
-        self._raw = raw
-        self._headers: dict[str, str] | None = None
-
-    @property
-    def status(self) -> int:
-        """The status of a server's control message, 0 for a message."""
-        raw = self._raw
-        if not raw or raw[8:9] != b" ":
-            return 0
-        digits = raw[9:12]
-        return int(digits) if digits.isdigit() else 0
-
-    @property
-    def description(self) -> str:
-        """The words beside the status."""
-        return self._raw.split(b"\r\n", 1)[0][12:].strip().decode("utf-8", "replace") if self._raw else ""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Headers, names as they were sent; of a repeated name the last."""
-        if self._headers is None:
-            self._headers = parse_headers(self._raw) if self._raw else {}
-        return self._headers
-
-
-def parse_headers(raw: bytes) -> dict[str, str]:
-    """Parse a header block: a `NATS/1.0` line, then `Name: value` lines, each ended by CR LF."""
-    headers: dict[str, str] = {}
-    for line in raw.split(b"\r\n")[1:]:
-        name, colon, value = line.partition(b":")
-        if colon:
-            headers[name.strip().decode("utf-8", "replace")] = value.strip().decode("utf-8", "replace")
-    return headers
-
-
-Handler = Callable[[Received], None]
-
-
-class _Client(Client):
-    """nats-py's client with a way past its per-subscription queue."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.direct: dict[int, Handler] = {}
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        handler = self.direct.get(sid)
-        if handler is None:
-            await super()._process_msg(sid, subject, reply, data, headers)
-        else:
-            call(handler, Received(subject.decode(), reply.decode(), data, headers))
-
-    async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
-        # nats-py writes a ping past what it has buffered: its pong would not say that the server has seen that.
-        self._pending_pongs().append(future or asyncio.get_running_loop().create_future())
-        await self._send_command(b"PING\r\n")
-        await self._flush_pending()
-
-    def _pending_pongs(self) -> list[asyncio.Future[Any]]:
-        return cast("list[asyncio.Future[Any]]", self._pongs)
-
-    async def _process_pong(self) -> None:
-        # nats-py sets the result of a flush that was given up, raises, and its read loop dies of it.
-        pongs = self._pending_pongs()
-        if pongs and pongs[0].done():
-            pongs.pop(0)
-            self._pings_outstanding = 0
-        else:
-            await super()._process_pong()
-
-
-def call(handler: Handler, message: Received) -> None:
-    """Call a handler; whatever it raises must not end the read loop."""
-    try:
-        handler(message)
-    except Exception:
-        log.exception("nats.handler_failed", subject=message.subject)
-
-
-class Inbox:
-    """A subscription to reply addresses of one's own."""
-
-    def __init__(self, client: _Client, subject: str, subscription: NatsSubscription) -> None:
-        self._client = client
-        self._prefix = subject.rpartition(".")[0]
-        self._subscription = subscription
-
-    def address(self, token: str) -> str:
-        """A reply subject that arrives here."""
-        return f"{self._prefix}.{token}"
-
-    async def leave(self) -> None:
-        """Ask the server to send nothing more; what is on its way is handled until `forget`."""
-        if self._client.is_connected:
-            await self._client._send_unsubscribe(self._subscription._id)
-
-    def forget(self) -> None:
-        """Handle nothing more, and don't subscribe again after a reconnect."""
-        self._client.direct.pop(self._subscription._id, None)
-        self._client._remove_sub(self._subscription._id)
-        self._subscription._stop_processing()
-
-
 class Link:
     """A connection that reconnects for ever, until its credentials are refused or it is closed.
 
@@ -167,7 +53,7 @@ class Link:
         self.user = user
         self.lost: list[Callable[[], None]] = []
         self.restored: list[Callable[[], None]] = []
-        self._client = _Client()
+        self._client = WireClient()
         self._on_closed = on_closed
         self._prefix = f"_INBOX_{user}" if user else "_INBOX"
         self._names = NUID()

@@ -16,7 +16,8 @@ from functools import partial
 import structlog
 
 from events.bus import BusClosed, BusDown, BusError, Message
-from events.nats_link import NO_RESPONDERS, Inbox, Link, Received
+from events.nats_link import NO_RESPONDERS, Link
+from events.nats_wire import Inbox, Received
 
 log = structlog.get_logger(__name__)
 
