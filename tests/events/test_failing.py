@@ -329,3 +329,55 @@ async def test_unreadable_input_is_dead_at_once(kind: str, tmp_path: Path) -> No
     assert {(letter.error, letter.attempts) for letter in letters} == {("Unreadable", 0)}
     assert "no model for toy.odd.v1" in letters[1].message
     assert "not a valid Sent: parcel:" in letters[2].message
+
+
+@on_both
+async def test_heartbeats_end_with_the_timeout(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler that hangs past its timeout keeps its input from nobody: another process gets it after `ack_wait`."""
+    monkeypatch.setattr("events.patience.STOP_SECONDS", 60.0)
+    registry = Registry()
+    runs: list[int] = []
+    enough = asyncio.Event()
+
+    @function(on=Sent, into=registry, timeout=0.3, concurrency=1)
+    async def weigh(event: Sent, ctx: Any) -> Weighed:
+        runs.append(1)
+        while len(runs) == 1 and not enough.is_set():
+            try:
+                await enough.wait()
+            except asyncio.CancelledError:
+                continue
+        return Weighed(parcel=event.parcel)
+
+    async with post(kind, tmp_path, registry, policy=replace(FAST, ack_wait=0.5), workers=2) as place:
+        await place.send("p1")
+        await place.event("weighed", "p1")
+        enough.set()
+        assert len(runs) == 2
+
+
+@on_both
+async def test_late_heartbeat_does_not_run_it_twice(kind: str, tmp_path: Path) -> None:
+    """Delivered again to the process that works on it, an input is not begun again; it is acknowledged once."""
+    registry = Registry()
+    runs: list[int] = []
+    go_on = asyncio.Event()
+
+    @function(on=Sent, into=registry)
+    async def weigh(event: Sent, ctx: Any) -> Weighed:
+        runs.append(1)
+        await go_on.wait()
+        return Weighed(parcel=event.parcel)
+
+    async with post(kind, tmp_path, registry, policy=replace(FAST, ack_wait=0.3), workers=0) as place:
+        worker = await place.work(replace(FAST, ack_wait=300.0))
+        await place.send("p1")
+
+        async def again() -> bool:
+            (runner,) = worker.runners
+            return any(delivery.message.delivered > 2 for delivery in runner._running.values())  # pyright: ignore[reportPrivateUsage]
+
+        await until(again, "delivered twice more")
+        go_on.set()
+        await place.settled()
+    assert len(runs) == 1
