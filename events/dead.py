@@ -16,8 +16,8 @@ from events.registry import Function
 STREAM = "DEAD"
 EVENT_STREAM = "MEDIA"
 TRACEBACK_CHARACTERS = 16_000
-# With base64 and the rest of the letter below NATS's largest message, 1 MiB.
-PAYLOAD_BYTES = 640 * 1024
+# Twice, as an event and as base64, and with the rest of the letter it fits into NATS's largest message, 1 MiB.
+PAYLOAD_BYTES = 384 * 1024
 
 
 class DeadLetter(BaseModel):
@@ -69,6 +69,7 @@ class DeadLetter(BaseModel):
         envelope: Envelope | None,
     ) -> Self:
         """Write down why and what."""
+        kept = len(message.data) <= PAYLOAD_BYTES
         return cls(
             letter_id=derive_id("dead", function.name, stream, str(message.sequence)),
             function=function.name,
@@ -80,14 +81,19 @@ class DeadLetter(BaseModel):
             lane=envelope.lane if envelope else "standard",
             attempts=attempts,
             error=type(error).__name__,
-            message=str(error)[:2000],
-            traceback="".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:],
+            message=_readable(str(error))[:2000],
+            traceback=_readable("".join(traceback.format_exception(error)))[-TRACEBACK_CHARACTERS:],
             time=datetime.now(UTC),
-            event=envelope.model_dump(mode="json", exclude_none=True) if envelope else None,
+            event=envelope.model_dump(mode="json", exclude_none=True) if envelope and kept else None,
             payload=None
-            if (envelope and stream == EVENT_STREAM) or len(message.data) > PAYLOAD_BYTES
+            if (envelope and stream == EVENT_STREAM) or not kept
             else base64.b64encode(message.data).decode(),
         )
+
+
+def _readable(text: str) -> str:
+    """Without the lone surrogates of undecodable file names, which no JSON can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 async def letters(bus: Bus, function: str | None = None) -> AsyncIterator[tuple[Stored, DeadLetter]]:

@@ -1,5 +1,6 @@
 """Dead letters: kept with everything a retry needs, and given again as often as somebody asks."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,27 @@ async def test_message_too_large_to_keep_says_so(kind: str, tmp_path: Path) -> N
         ((stored, letter),) = [each for each in await dead(place, 2) if each[1].function == "weigh"]
         with pytest.raises(ValueError, match=f"{letter.letter_id} holds a message that is too large"):
             await retry(place.bus, stored, letter, "alice/1")
+
+
+@on_both
+async def test_what_can_not_be_written_is_left_out(kind: str, tmp_path: Path) -> None:
+    """An exception that names an undecodable file, or a large notification, still ends in a letter."""
+    registry = Registry()
+
+    @function(on=Sent, into=registry, attempts=1)
+    async def weigh(event: Sent, ctx: Any) -> Weighed:
+        raise OSError(os.fsdecode(b"no file \xff"))
+
+    @function(on=Note, into=registry, attempts=1)
+    async def receive(event: Note, ctx: Any) -> Weighed:
+        raise ValueError
+
+    async with post(kind, tmp_path, registry) as place:
+        await place.send("p1")
+        await place.bus.publish("minio.fast", b'{"parcel": "p1", "more": "' + b"x" * 900_000 + b'"}')
+        found = {letter.function: letter for _, letter in await dead(place, 2)}
+    assert found["weigh"].message == "no file ?"
+    assert (found["receive"].event, found["receive"].payload) == (None, None)
 
 
 @on_both
