@@ -1,0 +1,115 @@
+"""`discard`: the only one who deletes, as often as it is asked, and never anything else."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from functions.discard import NotKept, discard
+from functions.promote import promote
+from infra.local.threaded import ThreadedStack
+from schemas.events import MOST_NAMED_OBJECTS, Deleted, Overwritten, Promoted, Quarantined, Rejected
+from schemas.objects import ObjectRef
+from tests.functions.making import probed
+from tests.system import System, connected, context, provisioned
+
+TEXT = b"Not for long."
+
+
+@pytest.fixture
+async def system(stack: ThreadedStack) -> AsyncGenerator[System]:
+    """A provisioned stack where nobody works."""
+    async with provisioned(stack) as provided:
+        yield provided
+
+
+async def quarantined(system: System) -> Quarantined:
+    """A condemned file that lies in temp/."""
+    event = await probed(system, TEXT)
+    return Quarantined(media=event.media, object=event.object, identity=event.identity, verdict=event.verdict)
+
+
+async def test_quarantine_moves_and_moves_again(system: System) -> None:
+    """A condemned file is copied, verified and removed; repeated, the answer is the same place."""
+    event = await quarantined(system)
+    media_id = event.media.media_id
+    async with connected(system) as services:
+        first = await discard(event, context(services))
+        assert await system.keys(media_id) == [f"quarantine/{media_id}"]
+        again = await discard(event, context(services))
+    assert first.moved_to is not None
+    assert first.moved_to == again.moved_to
+    assert await system.objects.get(first.moved_to) == TEXT
+
+
+async def test_quarantine_after_promotion_removes_the_original(system: System) -> None:
+    """A promoted file that is condemned keeps nothing in permanent/ and work/, wherever its bytes were."""
+    event = await probed(system, TEXT)
+    media_id = event.media.media_id
+    condemned = Quarantined(media=event.media, object=event.object, identity=event.identity, verdict=event.verdict)
+    async with connected(system) as services:
+        promoted = await promote(event, context(services))
+        await discard(promoted, context(services))
+        await system.objects.put(f"work/{media_id}/plan/chunk-1", b"x", content_type="video/mp4")
+        gone = await discard(condemned, context(services))
+    assert await system.keys(media_id) == [f"quarantine/{media_id}"]
+    assert {each.key.partition("/")[0] for each in gone.objects} == {"temp", "permanent", "work"}
+
+
+async def test_what_is_kept_must_be_what_was_scanned(system: System) -> None:
+    """A copy in quarantine/ with another checksum than the scanned one stops before anything is deleted."""
+    event = await quarantined(system)
+    other = event.model_copy(update={"object": event.object.model_copy(update={"sha256": "0" * 64})})
+    async with connected(system) as services:
+        with pytest.raises(NotKept):
+            await discard(other, context(services))
+    assert [key for key in await system.keys(event.media.media_id) if key.startswith("temp/")] != []
+
+
+async def test_only_the_version_that_lost_is_removed(system: System) -> None:
+    """Discarding an overwriting version leaves the winner where it is."""
+    media_id, form = await system.request(TEXT, "text/plain", form=True)
+    for body in (TEXT, TEXT[::-1]):
+        assert await system.send(form, body) == 204
+    loser, winner = [entry async for entry in system.objects.list_versions(f"temp/{media_id}")]
+    event = await probed(system, TEXT)
+    lost = ObjectRef(bucket=system.settings.bucket, key=loser.key, version_id=loser.version_id, size=loser.size)
+    async with connected(system) as services:
+        said = await discard(
+            Overwritten(media=event.media, object=lost, winner=f"{winner.version_id}"), context(services)
+        )
+    assert said.part() == f"discard-{loser.version_id}"
+    left = [entry.version_id async for entry in system.objects.list_versions(f"temp/{media_id}")]
+    assert left == [winner.version_id]
+
+
+async def test_rejected_twice(system: System) -> None:
+    """What was rejected is removed; what is removed already is no error."""
+    event = await probed(system, TEXT)
+    rejected = Rejected(media=event.media, object=event.object, function="probe", code="corrupt", reason="Broken.")
+    async with connected(system) as services:
+        first = await discard(rejected, context(services))
+        assert await discard(rejected, context(services)) == first
+    assert await system.keys(event.media.media_id) == []
+
+
+async def test_promotion_discards_the_source_alone(system: System) -> None:
+    """After a promotion the temp version goes and the original stays."""
+    event = await probed(system, TEXT)
+    async with connected(system) as services:
+        promoted = await promote(event, context(services))
+        assert isinstance(promoted, Promoted)
+        await discard(promoted, context(services))
+    assert await system.keys(event.media.media_id) == [promoted.original.key]
+
+
+async def test_deletion_removes_everything_and_names_some(system: System) -> None:
+    """Every version in temp/, the original and all products are deleted; the event counts them and stays small."""
+    event = await probed(system, TEXT)
+    media_id = event.media.media_id
+    async with connected(system) as services:
+        await promote(event, context(services))
+        for number in range(20):
+            await system.objects.put(f"permanent/{media_id}/hls/{number}.m4s", b"x", content_type="video/mp4")
+        said = await discard(Deleted(media=event.media, deleted_by="alice"), context(services))
+    assert await system.keys(media_id) == []
+    assert (said.count, len(said.objects)) == (22, MOST_NAMED_OBJECTS)
