@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from cli.failures import USAGE, CommandFailed
 
 BENCHMARKS = ("documents",)
+USAGE_LINE = f"Usage: tidegate bench {{{','.join(BENCHMARKS)}}} [ARGS]...; `tidegate bench documents --help` says more."
 
 
 def bench(what: str, arguments: Sequence[str]) -> int:
@@ -15,6 +16,9 @@ def bench(what: str, arguments: Sequence[str]) -> int:
     Raises:
         CommandFailed: There is none of that name.
     """
+    if what in {"-h", "--help"}:
+        print(USAGE_LINE)  # noqa: T201  the answer
+        return 0
     if what not in BENCHMARKS or find_spec(f"bench.{what}") is None:
         raise CommandFailed(USAGE, f"There is no benchmark {what!r}: there is {', '.join(BENCHMARKS)}.")
     code = import_module(f"bench.{what}").main(list(arguments))

@@ -1,6 +1,7 @@
 """Everything on one machine: the local stack, what is provisioned on it, all functions and the gateway."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine
@@ -77,6 +78,8 @@ class Installation:
 
     async def stop(self) -> None:
         """Stop everything: first who takes uploads and works on them, so that what is under way is finished."""
+        # A start that was interrupted may still be asking a server that is going away.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
         children = [getattr(self, name) for name in ("gateway", "functions") if hasattr(self, name)]
         await asyncio.gather(*(child.stop() for child in children))
         await self.stack.stop()
@@ -98,7 +101,7 @@ class Installation:
             return ready.exists()
 
         async def serving() -> bool:
-            return await answers(self.info.ports["gateway"], "/healthz")
+            return await answers(self.info.ports["gateway"], "/readyz")
 
         self.functions = self._child(
             "functions",
