@@ -21,7 +21,7 @@ from events.dead import DeadLetter
 from events.dependencies import Dependencies
 from events.emit import Emitter
 from events.envelope import Envelope
-from events.errors import Unavailable, Unreadable
+from events.errors import Unavailable, Unreadable, reason
 from events.failpoints import failpoint
 from events.gate import Gate
 from events.patience import steadily, within
@@ -191,6 +191,12 @@ class Carrier:
         return outcome
 
     async def _call(self, argument: Any, context: Any, cause: Envelope) -> Sequence[Any]:
+        try:
+            return await self._handle(argument, context, cause)
+        except ExceptionGroup as group:
+            raise reason(group) from group
+
+    async def _handle(self, argument: Any, context: Any, cause: Envelope) -> Sequence[Any]:
         if not self.function.streams:
             outputs = await self.function.handler(argument, context)
             return cast("Sequence[Any]", outputs) if isinstance(outputs, (list, tuple)) else [outputs]

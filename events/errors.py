@@ -1,5 +1,7 @@
 """The ways a function does not succeed. Any other exception is a bug or a surprise: retried, then dead-lettered."""
 
+from typing import cast
+
 
 class Reject(Exception):
     """About the input: a normal outcome, with a code from the application's closed list.
@@ -26,3 +28,11 @@ class Unavailable(Exception):
 
 class Unreadable(Exception):
     """A message that is no valid input: dead-lettered at once, since no retry can mend it."""
+
+
+def reason(error: Exception) -> Exception:
+    """What a task group failed for, if all its tasks failed in one way; any other error is its own reason."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    reasons = [reason(each) for each in cast("ExceptionGroup[Exception]", error).exceptions]
+    return reasons[0] if len({type(each) for each in reasons}) == 1 else error

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from events.bus import BusDown
 from events.dependencies import Dependencies
-from events.errors import Unavailable
+from events.errors import Unavailable, reason
 from events.registry import Registry, function
 from tests.events.domain import FAST, Elsewhere, Sent, Switch, Weighed, on_both, post, until
 from tests.events.servers import eventually
@@ -139,6 +139,39 @@ async def test_bus_that_is_down_is_a_dependency(tmp_path: Path) -> None:
         place.bus.down = False  # pyright: ignore[reportAttributeAccessIssue]
         await place.event("weighed", "p1")
         assert await place.letters() == []
+
+
+@on_both
+async def test_task_group_fails_for_its_reason(kind: str, tmp_path: Path) -> None:
+    """A handler that does several things at once is held if what failed in all of them is unavailable."""
+    registry, scale = Registry(), Switch(up=False)
+
+    @function(on=Sent, into=registry, attempts=1)
+    async def weigh(event: Sent, ctx: Any) -> Weighed:
+        async def check() -> None:
+            if not scale.up:
+                raise Unavailable("scale")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(check())
+            group.create_task(check())
+        return Weighed(parcel=event.parcel)
+
+    async with post(kind, tmp_path, registry, told={"probes": {"scale": scale.probe}}) as place:
+        await place.send("p1")
+        await eventually(lambda: scale.probes >= 2, "held")
+        scale.up = True
+        await place.event("weighed", "p1")
+        assert await place.letters() == []
+
+
+def test_reason_of_different_failures_is_all_of_them() -> None:
+    """A task group that failed in several ways is a failure of ours, with all of them in its traceback."""
+    alike = ExceptionGroup("", [Unavailable("scale"), ExceptionGroup("", [Unavailable("lamp")])])
+    assert reason(alike) is alike.exceptions[0]
+    mixed = ExceptionGroup("", [Unavailable("scale"), ValueError()])
+    assert reason(mixed) is mixed
+    assert isinstance(reason(ValueError()), ValueError)
 
 
 @on_both
