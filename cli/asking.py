@@ -90,7 +90,7 @@ def functions(
     as_json: Json = False,
 ) -> None:
     """The graph: each function's input and outputs, its lag and its workers."""
-    from cli.graph import functions as implementation
+    from cli.functions import functions as implementation
 
     raise typer.Exit(asyncio.run(implementation(data, check=check, mermaid=mermaid, as_json=as_json)))
 

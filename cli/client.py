@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from schemas.document import CloudEvent
 
 CHUNK = 1024 * 1024
 RETRY_SECONDS = 0.5
+PATIENCE_SECONDS = 30.0
 _JSON = {"content-type": "application/json"}
 
 OnBytes = Callable[[int], None]
@@ -73,20 +75,30 @@ class Gateway:
 
     async def events(self, media_id: str) -> AsyncGenerator[CloudEvent]:
         """What happens to a media, from its first event on, until the gateway says that it ended."""
-        last = ""
+        last, patient_until = "", time.monotonic() + PATIENCE_SECONDS
         while True:
-            headers = self._headers | ({"last-event-id": last} if last else {})
-            async with self._http.get(f"{self._url}/v1/media/{media_id}/events", headers=headers) as answer:
-                if answer.status == HTTPStatus.NO_CONTENT:
-                    return
-                if not answer.ok:
-                    await _checked(answer)
-                async for name, number, data in _frames(answer.content):
+            try:
+                async for name, number, data in self._stream(media_id, last):
                     if name == "end":
                         return
-                    last = number or last
+                    last, patient_until = number or last, time.monotonic() + PATIENCE_SECONDS
                     yield json.loads(data)
+            except aiohttp.ClientError:
+                # The gateway stopped, or is being replaced by another: what was missed comes with the next stream.
+                if time.monotonic() > patient_until:
+                    raise
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def _stream(self, media_id: str, last: str) -> AsyncGenerator[tuple[str, str, str]]:
+        headers = self._headers | ({"last-event-id": last} if last else {})
+        async with self._http.get(f"{self._url}/v1/media/{media_id}/events", headers=headers) as answer:
+            if answer.status == HTTPStatus.NO_CONTENT:
+                yield "end", "", ""
+            elif answer.ok:
+                async for frame in _frames(answer.content):
+                    yield frame
+            else:
+                await _checked(answer)
 
     async def status(self, media_id: str) -> dict[str, Any]:
         """Everything about one media."""

@@ -1,21 +1,10 @@
-"""`tidegate functions`: what takes what, what it makes of it, and how far behind it is."""
+"""The graph of the functions: who takes what, and what follows."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
-from cli.application import application
-from cli.connect import connected, settings
-from cli.failures import PROBLEM, explain
-from cli.output import emit, note, out
-from events.bus import ConsumerState
 from events.invoke import Invoke
-from events.registry import Function, Tick, load
-from events.streams import stream_of
+from events.registry import Function, Tick
 from schemas.events import Deleted, Discarded, Failed, MediaEvent, Rejected, Requested
 from schemas.notification import Notification
 
@@ -35,31 +24,23 @@ class Finding:
     problem: str
 
 
-async def functions(data: Path | None, *, check: bool, mermaid: bool, as_json: bool) -> int:
-    """Show the graph; with `check` 1 if it has loose ends."""
-    installed = list(load())
-    found = loose_ends(installed) if check else []
-    if mermaid:
-        out().print(flowchart(installed), markup=False, soft_wrap=True, end="")
-        return PROBLEM if found else 0
-    states = await _states(installed, data)
-    if as_json:
-        emit(
-            {
-                "functions": [_described(each, states.get(each.name) if states else None) for each in installed],
-                "lag_known": states is not None,
-                "findings": [
-                    {"function": each.function, "event": each.event, "problem": each.problem} for each in found
-                ],
-            }
-        )
-    else:
-        out().print(_table(installed, states))
-        for finding in found:
-            out().print(Text(f"{finding.function}: {finding.event} {finding.problem}", style="bold yellow"))
-        if check and not found:
-            out().print(Text("Every output is taken, and every input is emitted.", style="green"))
-    return PROBLEM if found else 0
+def in_order(installed: Iterable[Function]) -> list[Function]:
+    """The functions in the order of a file's way; those that take everything or nothing come last."""
+    known = sorted(installed, key=lambda function: function.name)
+    return sorted(known, key=lambda function: _depth(function, known, frozenset()))
+
+
+def _depth(function: Function, known: Sequence[Function], behind: frozenset[str]) -> int:
+    """How many functions an input has come through, at most."""
+    if MediaEvent in function.inputs or function.every is not None:
+        return len(known)
+    before = [
+        one
+        for one in known
+        if one.name not in behind and one.every is None and set(one.outputs).intersection(function.inputs)
+    ]
+    seen = behind | {function.name}
+    return max((1 + _depth(one, known, seen) for one in before if one.name not in seen), default=0)
 
 
 def loose_ends(installed: Sequence[Function]) -> list[Finding]:
@@ -127,74 +108,3 @@ def name_of(model: type) -> str:
 
 def _is_last(model: type) -> bool:
     return model is Invoke or model in LAST_WORDS or bool(getattr(model, "terminal", False))
-
-
-async def _states(installed: Sequence[Function], data: Path | None) -> dict[str, ConsumerState] | None:
-    """How each function's consumer stands; None without servers."""
-    told = application()
-    try:
-        async with connected(settings(data), "functions") as bus:
-            streams = {stream_of(function, told) for function in installed}
-            return {state.name: state for stream in sorted(streams) for state in await bus.state(stream)}
-    except Exception as error:
-        explained = explain(error)
-        if explained is None:
-            raise
-        note(f"Without lag and workers: {explained[1]}")
-        return None
-
-
-def _described(function: Function, state: ConsumerState | None) -> dict[str, Any]:
-    return {
-        "name": function.name,
-        "does": _does(function),
-        "takes": [name_of(model) for model in function.inputs],
-        "kinds": list(function.kinds),
-        "every": function.every,
-        "emits": [name_of(model) for model in function.outputs],
-        "timeout": function.timeout,
-        "concurrency": function.concurrency,
-        "consumer": None
-        if state is None
-        else {
-            "stream": state.stream,
-            "pending": state.pending,
-            "unacknowledged": state.unacknowledged,
-            "redelivered": state.redelivered,
-            "workers": state.waiting,
-        },
-    }
-
-
-def _does(function: Function) -> str:
-    return (function.handler.__doc__ or "").strip().split("\n")[0]
-
-
-def _table(installed: Sequence[Function], states: dict[str, ConsumerState] | None) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("takes", style="cyan", overflow="fold")
-    table.add_column("function", style="bold", no_wrap=True)
-    table.add_column("emits", style="green", overflow="fold")
-    if states is not None:
-        for name in ("pending", "running", "workers"):
-            table.add_column(name, justify="right", no_wrap=True)
-    for function in installed:
-        takes = f"every {function.every:g} s" if function.every else ", ".join(map(name_of, function.inputs))
-        if function.kinds:
-            takes += f" ({', '.join(function.kinds)})"
-        row: list[str | Text] = [takes, function.name, ", ".join(map(name_of, function.outputs)) or "-"]
-        if states is not None:
-            row += _standing(states.get(function.name))
-        table.add_row(*row)
-    return table
-
-
-def _standing(state: ConsumerState | None) -> list[str | Text]:
-    if state is None:
-        return ["", "", Text("no consumer", style="bold red")]
-    idle = not state.waiting and not state.unacknowledged
-    return [
-        Text(f"{state.pending}", style="yellow" if state.pending else "dim"),
-        Text(f"{state.unacknowledged}", style="" if state.unacknowledged else "dim"),
-        Text("none", style="bold red") if idle else Text(f"{state.waiting}"),
-    ]

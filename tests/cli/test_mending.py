@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli.graph import flowchart, loose_ends
+from cli.graph import flowchart, in_order, loose_ends
 from events.dead import DeadLetter
 from events.envelope import derive_id
 from events.nats import NatsBus
@@ -133,6 +133,13 @@ def test_loose_ends_are_found() -> None:
     }
     assert loose_ends(list(load())) == []
     assert "look -- scanned --> out([subscribers])" in flowchart(registry)
+
+
+def test_the_graph_is_in_the_order_of_a_file_s_way() -> None:
+    """Whoever reads it top to bottom reads the story."""
+    names = [each.name for each in in_order(load())]
+    way = ["receive", "identify", "scan", "probe", "promote", "finish", "record"]
+    assert [name for name in names if name in way] == way
 
 
 @contextmanager
