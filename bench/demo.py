@@ -154,13 +154,20 @@ class _Sending(Progress):
     """A bar of the bytes on their way, below the events."""
 
     def __init__(self, items: Sequence[Item]) -> None:
-        columns = (SpinnerColumn(), TextColumn("uploading"), BarColumn(30), DownloadColumn(binary_units=True))
+        columns = (
+            SpinnerColumn(finished_text="…"),
+            TextColumn("{task.description}"),
+            BarColumn(30),
+            DownloadColumn(binary_units=True),
+        )
         super().__init__(*columns, console=out(), transient=True)
-        self._bar = self.add_task("", total=sum(item.file.stat().st_size for item in items))
+        self._bar = self.add_task("uploading", total=sum(item.file.stat().st_size for item in items))
 
     def sent(self, count: int) -> None:
         """So many bytes more."""
         self.advance(self._bar, count)
+        if self.finished:
+            self.update(self._bar, description="uploaded, the functions are at work")
 
 
 async def _carry(
