@@ -80,7 +80,7 @@ async def _missed(page: Sequence[Entry], old: datetime, ctx: Context) -> list[No
             happened("overwritten", media_id, str(entry.version_id)),
         )
     ]
-    told = await ctx.history.last(*filters) if filters else []
+    told = await ctx.history.last(*dict.fromkeys(filters)) if filters else []
     known = {(event["data"]["object"]["key"], event["data"]["object"].get("version_id")) for event in told}
     return [
         Notification(

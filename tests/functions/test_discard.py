@@ -4,11 +4,14 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from events import failpoints
 from functions.discard import NotKept, discard
 from functions.promote import promote
+from infra.bucket import admin_client
 from infra.local.threaded import ThreadedStack
 from schemas.events import MOST_NAMED_OBJECTS, Deleted, Overwritten, Promoted, Quarantined, Rejected
 from schemas.objects import ObjectRef
+from schemas.subjects import temp_key
 from tests.functions.making import probed
 from tests.system import System, connected, context, provisioned
 
@@ -53,6 +56,28 @@ async def test_quarantine_after_promotion_removes_the_original(system: System) -
         gone = await discard(condemned, context(services))
     assert await system.keys(media_id) == [f"quarantine/{media_id}"]
     assert {each.key.partition("/")[0] for each in gone.objects} == {"temp", "permanent", "work"}
+
+
+async def test_source_is_removed_before_its_copies(system: System) -> None:
+    """When the first copy is removed the source is gone, so no promotion that comes again can copy it once more."""
+    event = await probed(system, TEXT)
+    media_id = event.media.media_id
+    condemned = Quarantined(media=event.media, object=event.object, identity=event.identity, verdict=event.verdict)
+    admin, left = admin_client(system.settings), list[int]()
+
+    def look(point: str) -> None:
+        if point == "discard.removed":
+            key = temp_key(media_id)
+            left.append(sum(1 for _ in admin.list_objects(system.settings.bucket, key, include_version=True)))
+
+    async with connected(system) as services:
+        await promote(event, context(services))
+        failpoints.install(look)
+        try:
+            await discard(condemned, context(services))
+        finally:
+            failpoints.install(None)
+    assert left == [0]
 
 
 async def test_what_is_kept_must_be_what_was_scanned(system: System) -> None:

@@ -120,6 +120,22 @@ async def test_lost_second_version_is_found(system: System) -> None:
         await poll(lambda: _temp_is_empty(system))
 
 
+async def test_more_versions_than_a_page(system: System) -> None:
+    """However many versions a form made of one key, the oldest is the media and each other is discarded."""
+    media_id, form = await system.request(TEXT, "text/plain", form=True)
+    assert await system.send(form, TEXT) == 204
+    for _ in range(0, PAGE + 20, 37):
+        assert set(await asyncio.gather(*(system.send(form, b"Later: " + TEXT) for _ in range(37)))) == {204}
+    async with working(system, **AT_ONCE):
+        await system.tick()
+        await system.happens(media_id, "ready")
+        await poll(lambda: _temp_is_empty(system))
+        events = await system.events(media_id)
+        assert sum(event_name(event) == "uploaded" for event in events) == 1
+        assert len({event["part"] for event in events if event_name(event) == "overwritten"}) > PAGE
+        await poll(lambda: _is_recorded(system, media_id, "ready"))
+
+
 async def test_foreign_object_is_rejected(system: System) -> None:
     """What lies in temp/ and nobody requested is rejected and removed, whatever its name."""
     names = ["temp/dots.and spaces", "temp/a/b", f"temp/{uuid7()}", "temp/*", "temp/>"]
