@@ -32,7 +32,8 @@ class Unreadable(Exception):
 
 def reason(error: Exception) -> Exception:
     """What a task group failed for, if all its tasks failed in one way; any other error is its own reason."""
-    if not isinstance(error, ExceptionGroup):
-        return error
-    reasons = [reason(each) for each in cast("ExceptionGroup[Exception]", error).exceptions]
-    return reasons[0] if len({type(each) for each in reasons}) == 1 else error
+    if isinstance(error, ExceptionGroup):
+        reasons = [reason(each) for each in cast("ExceptionGroup[Exception]", error).exceptions]
+        if len({type(each) for each in reasons}) == 1:
+            return reasons[0]
+    return cast("Exception", error)
