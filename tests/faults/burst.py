@@ -56,11 +56,11 @@ class Burst:
         """Upload this many files, a few at a time: two good ones for one that is infected or refused."""
         return await asyncio.gather(*(self._client(next(self._seeds)) for _ in range(count)))
 
-    async def request(self, count: int) -> list[tuple[str, PresignedPut | PostForm, bytes]]:
+    async def request(self, count: int, size: int = 20_000) -> list[tuple[str, PresignedPut | PostForm, bytes]]:
         """Request uploads of good files; nothing is sent yet."""
         wanted: list[tuple[str, PresignedPut | PostForm, bytes]] = []
         for _ in range(count):
-            body = unique_pdf(next(self._seeds), size=20_000)
+            body = unique_pdf(next(self._seeds), size)
             media_id, where = await self.system.request(body)
             self.expected[media_id] = Expected("ready", (body,))
             wanted.append((media_id, where, body))
