@@ -1,13 +1,15 @@
 """The way of a file, from a presigned PUT to where it ends, on real servers."""
 
 import hashlib
+from collections.abc import Awaitable
+from itertools import pairwise
 
 from infra.local.threaded import ThreadedStack
-from schemas.document import event_name
+from schemas.document import Fold, event_name
 from schemas.events import Promoted, Quarantined, Rejected
 from schemas.objects import ObjectRef
 from tests.samples.documents import encrypted_pdf, pdf, truncated_pdf, unique_pdf
-from tests.system import poll, provisioned, working
+from tests.system import System, poll, provisioned, working
 
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}" + b"$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 
@@ -33,10 +35,7 @@ async def test_pdf_is_promoted_and_ready(stack: ThreadedStack) -> None:
         stored = await poll(lambda: _recorded(work.services.documents.get(media_id), fold.digest()))
         assert stored.state() == "ready"
         await poll(lambda: _has(system.keys(media_id), {promoted.original.key, f"records/{media_id}.json"}))
-        record = await system.objects.get(
-            ObjectRef(bucket=system.settings.bucket, key=f"records/{media_id}.json", size=0)
-        )
-        assert record == fold.text()
+        await poll(lambda: _is_on_record(system, fold))
 
 
 async def test_ids_name_their_cause(stack: ThreadedStack) -> None:
@@ -46,7 +45,7 @@ async def test_ids_name_their_cause(stack: ThreadedStack) -> None:
         await system.ended(media_id)
         events = await system.events(media_id)
     by_name = {event_name(event): event for event in events}
-    for cause, effect in zip(WAY, WAY[1:], strict=False):
+    for cause, effect in pairwise(WAY):
         assert by_name[effect]["causationid"] == by_name[cause]["id"]
     assert len({event["traceparent"].split("-")[1] for event in events}) == 1
     assert {(event["lane"], event["run"]) for event in events} == {("standard", "0")}
@@ -100,14 +99,19 @@ async def test_foreign_object_is_rejected_and_deleted(stack: ThreadedStack) -> N
         await poll(lambda: _has(_temp(system), set()))
 
 
-async def _recorded(get: object, digest: str) -> object:
-    fold = await get  # pyright: ignore[reportGeneralTypeIssues, reportUnknownVariableType]
-    return fold if fold is not None and fold.digest() == digest else None  # pyright: ignore
+async def _recorded(get: Awaitable[Fold | None], digest: str) -> Fold | None:
+    fold = await get
+    return fold if fold is not None and fold.digest() == digest else None
 
 
-async def _has(keys: object, expected: set[str]) -> bool:
-    return set(await keys) == expected  # pyright: ignore
+async def _is_on_record(system: System, fold: Fold) -> bool:
+    ref = ObjectRef(bucket=system.settings.bucket, key=f"records/{fold.media_id}.json", size=0)
+    return await system.objects.get(ref) == fold.text()
 
 
-async def _temp(system: object) -> list[str]:
-    return [entry.key async for entry in system.objects.list_versions("temp/no")]  # pyright: ignore
+async def _has(keys: Awaitable[list[str]], expected: set[str]) -> bool:
+    return set(await keys) == expected
+
+
+async def _temp(system: System) -> list[str]:
+    return [entry.key async for entry in system.objects.list_versions("temp/no")]
