@@ -41,8 +41,9 @@ def streams(retention: Retention) -> list[StreamSpec]:
         ),
         StreamSpec(dead.STREAM, ("dead.>",), retention.dead, window, replicas=replicas),
         # Not one a subject: NATS takes a message that is replaced for acknowledged, and hands out the next one though
-        # somebody still works on it. What waited in vain is passed over (`ticks.superseded`).
-        StreamSpec(ticks.STREAM, ("tick.>",), DAY, window, replicas=replicas),
+        # somebody still works on it. What waited in vain is passed over (`ticks.superseded`). No age: the last one says
+        # which slot is done, and a schedule may be monthly.
+        StreamSpec(ticks.STREAM, ("tick.>",), 0, window, max_per_subject=1_000, replicas=replicas),
     ]
 
 
