@@ -5,7 +5,7 @@ for its duplicate window whatever their subject; a delivery that is not acknowle
 heartbeat comes again; a nak with a delay comes again after it and occupies `max_ack_pending` meanwhile.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -265,6 +265,16 @@ class Bus(Protocol):
 
     async def signal(self, subject: str, data: bytes) -> None:
         """Publish without storing (progress); nobody may be listening."""
+        ...
+
+    def listen(self, subject: str) -> AsyncGenerator[tuple[str, bytes]]:
+        """Subject and data of each signal on `subject` (wildcards allowed), from the first `anext` on, for ever.
+
+        What is said while the connection is broken is not heard, and who is slow misses the oldest of more than 1,024.
+
+        Raises:
+            BusClosed: the connection is closed for good.
+        """
         ...
 
     async def provision(

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
 from events.bus import (
     BucketSpec,
@@ -23,6 +23,7 @@ from events.bus import (
 from events.nats_api import ApiError, api, last_by_subjects, message, missing_or_down, read_stored
 from events.nats_follow import follow_stored
 from events.nats_link import NO_RESPONDERS, Link
+from events.nats_listen import listen
 from events.nats_provision import provision, state
 from events.nats_pull import NatsSubscription
 
@@ -146,6 +147,10 @@ class NatsBus:
         """See `events.bus.Bus.signal`; without a connection it is dropped."""
         with contextlib.suppress(BusDown, BusClosed):
             await self._link.send(subject, data)
+
+    def listen(self, subject: str) -> AsyncGenerator[tuple[str, bytes]]:
+        """See `events.bus.Bus.listen`."""
+        return listen(self._link, subject)
 
     async def provision(
         self,

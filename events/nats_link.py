@@ -13,7 +13,7 @@ a publish is made harmless by its message id.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -24,7 +24,7 @@ from nats.errors import Error as NatsError
 from nats.nuid import NUID
 
 from events.bus import BusClosed, BusDown, BusError
-from events.nats_wire import Handler, Inbox, Received, WireClient, call
+from events.nats_wire import Handler, Inbox, Listening, Received, WireClient, call
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +38,8 @@ PING_SECONDS = 5
 PINGS_OUTSTANDING = 2
 # nats-py goes on trying with credentials that the server refuses; the Go client gives up at the second refusal.
 REFUSALS = 2
+
+L = TypeVar("L", bound=Listening)
 
 # The status of an answer when nobody takes a request's subject.
 NO_RESPONDERS = 503
@@ -236,8 +238,17 @@ class Link:
         Raises:
             BusDown: the connection is closed.
         """
-        subject = f"{self._prefix}.{self._names.next().decode()}.{addresses}"
+        return await self._subscribe(Inbox, f"{self._prefix}.{self._names.next().decode()}.{addresses}", handler)
 
+    async def listen(self, subject: str, handler: Handler) -> Listening:
+        """Subscribe `handler`, called on the event loop, to a subject.
+
+        Raises:
+            BusDown: the connection is closed.
+        """
+        return await self._subscribe(Listening, subject, handler)
+
+    async def _subscribe(self, kind: type[L], subject: str, handler: Handler) -> L:
         async def handle(message: Msg) -> None:
             # Only if nats-py stops calling `_process_msg`: slower, and status messages look like empty ones.
             call(handler, Received(message.subject, message.reply, message.data, None))
@@ -248,7 +259,7 @@ class Link:
         except NatsError as error:
             raise BusDown(f"{subject}: can't subscribe: {error}") from error
         self._client.direct[subscription._id] = handler
-        return Inbox(self._client, subject, subscription)
+        return kind(self._client, subject, subscription)
 
     async def flush(self, timeout: float = API_SECONDS) -> None:
         """Return when the server has seen all that was sent, and all it had sent before has been handled.

@@ -1,6 +1,6 @@
-"""What comes off the wire: messages, the inboxes they arrive in, and nats-py's client with a shorter way between.
+"""What comes off the wire: messages, the subscriptions they arrive at, and nats-py's client with a shorter way between.
 
-A message goes from the parser straight to its inbox's function, without a queue and a task between.
+A message goes from the parser straight to its subscription's function, without a queue and a task between.
 """
 
 # nats-py's own unsubscribe(), drain() and flush() drop what is on its way, wait for a queue that isn't used here, or
@@ -107,17 +107,13 @@ def call(handler: Handler, message: Received) -> None:
         log.exception("nats.handler_failed", subject=message.subject)
 
 
-class Inbox:
-    """A subscription to reply addresses of one's own."""
+class Listening:
+    """A subscription to a subject; made again by itself after a reconnect."""
 
     def __init__(self, client: WireClient, subject: str, subscription: NatsSubscription) -> None:
         self._client = client
-        self._prefix = subject.rpartition(".")[0]
+        self._subject = subject
         self._subscription = subscription
-
-    def address(self, token: str) -> str:
-        """A reply subject that arrives here."""
-        return f"{self._prefix}.{token}"
 
     async def leave(self) -> None:
         """Ask the server to send nothing more; what is on its way is handled until `forget`."""
@@ -129,3 +125,11 @@ class Inbox:
         self._client.direct.pop(self._subscription._id, None)
         self._client._remove_sub(self._subscription._id)
         self._subscription._stop_processing()
+
+
+class Inbox(Listening):
+    """A subscription to reply addresses of one's own."""
+
+    def address(self, token: str) -> str:
+        """A reply subject that arrives here."""
+        return f"{self._subject.rpartition('.')[0]}.{token}"

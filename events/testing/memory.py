@@ -1,7 +1,7 @@
 """A message bus in memory that behaves as `events.nats` on one server does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from events.bus import (
@@ -17,6 +17,7 @@ from events.bus import (
     StreamMissing,
     StreamSpec,
 )
+from events.newest import Newest
 from events.testing.clock import Clock
 from events.testing.consumer import MemoryConsumer, MemorySubscription
 from events.testing.stream import MemoryStream
@@ -26,15 +27,20 @@ MOST_LAST = 1024
 
 
 class MemoryBus:
-    """See `events.bus.Bus`. `down`: as if the server were away; `signals`: what was sent without storing."""
+    """See `events.bus.Bus`. `down`: as if the server were away; `signals`: what was sent without storing.
+
+    `listeners`: who listens, to what.
+    """
 
     stream_type = MemoryStream
     consumer_type = MemoryConsumer
     subscription_type = MemorySubscription
+    newest_type = Newest
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.signals: list[tuple[str, bytes]] = []
+        self.listeners: list[tuple[str, Newest]] = []
         self._down = False
         self._streams: dict[str, MemoryStream] = {}
         self._consumers: dict[tuple[str, str], MemoryConsumer] = {}
@@ -128,8 +134,23 @@ class MemoryBus:
 
     async def signal(self, subject: str, data: bytes) -> None:
         """See `events.bus.Bus.signal`."""
-        if not self._down:
-            self.signals.append((subject, data))
+        if self._down:
+            return
+        self.signals.append((subject, data))
+        for pattern, newest in self.listeners:
+            if matches(pattern, subject):
+                newest.put(subject, data)
+
+    async def listen(self, subject: str) -> AsyncGenerator[tuple[str, bytes]]:
+        """See `events.bus.Bus.listen`."""
+        entry = (subject, self.newest_type())
+        self.listeners.append(entry)
+        try:
+            while True:
+                if heard := await entry[1].take():
+                    yield heard
+        finally:
+            self.listeners.remove(entry)
 
     async def provision(
         self,

@@ -5,7 +5,8 @@ Each takes a bus of its own, or a name of its own on a shared server. `promise` 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 
 import pytest
 
@@ -574,3 +575,73 @@ async def a_bus_that_answers_is_alive(bus: Bus, name: str) -> None:
     """`alive` returns, and a signal goes out though nobody listens."""
     await bus.signal(f"{name}.progress", b"1")
     await bus.alive()
+
+
+async def heard(bus: Bus, subject: str, listener: AsyncGenerator[tuple[str, bytes]]) -> None:
+    """Signal until the listener has heard one, and let it hear the last of them."""
+    hearing = asyncio.ensure_future(anext(listener))
+    said = 0
+    async with asyncio.timeout(8):
+        while not hearing.done():
+            said += 1
+            await bus.signal(subject, b"%d" % said)
+            await asyncio.wait([hearing], timeout=0.05)
+        data = hearing.result()[1]
+        while data != b"%d" % said:
+            _, data = await anext(listener)
+
+
+@promise
+async def a_signal_reaches_who_listens(bus: Bus, name: str) -> None:
+    """Each listener whose subject, wildcards included, matches hears it as it was said and in order; nothing else."""
+    async with aclosing(bus.listen(f"{name}.>")) as every, aclosing(bus.listen(f"{name}.*.b")) as some:
+        for listener in (every, some):
+            await heard(bus, f"{name}.ready.b", listener)
+        for token in ("a", "x.b", "x.c", "y.b"):
+            await bus.signal(f"{name}.{token}", token.encode())
+        async with asyncio.timeout(8):
+            # What was said to wake the second reached the first as well.
+            said = [each async for each in until(every, b"y.b") if not each[0].endswith(".ready.b")]
+            assert said == [(f"{name}.{token}", token.encode()) for token in ("a", "x.b", "x.c", "y.b")]
+            assert [await anext(some) for _ in range(2)] == [(f"{name}.x.b", b"x.b"), (f"{name}.y.b", b"y.b")]
+
+
+async def until(listener: AsyncGenerator[tuple[str, bytes]], last: bytes) -> AsyncGenerator[tuple[str, bytes]]:
+    """What it hears up to the message with the data `last`, that one included."""
+    async for each in listener:
+        yield each
+        if each[1] == last:
+            return
+
+
+@promise
+async def who_listens_slowly_misses_the_oldest(bus: Bus, name: str) -> None:
+    """However much is said, no more than 1,024 messages wait for a listener: the newest, in order."""
+    async with aclosing(bus.listen(f"{name}.*")) as listener:
+        await heard(bus, f"{name}.ready", listener)
+        for number in range(3000):
+            await bus.signal(f"{name}.a", b"n%d" % number)
+        # A round trip: what was said before it has arrived.
+        await bus.alive()
+        async with asyncio.timeout(8):
+            got = [data async for _, data in until(listener, b"n2999")]
+    assert got == [b"n%d" % number for number in range(3000 - 1024, 3000)]
+
+
+@promise
+async def who_leaves_leaves_nothing_behind(bus: Bus, name: str) -> None:
+    """Closed or cancelled, a listener has no task and no subscription left: nobody is there to hear."""
+    tasks = len(asyncio.all_tasks())
+    for leave in ("closed", "cancelled"):
+        listener = bus.listen(f"{name}.a")
+        await heard(bus, f"{name}.a", listener)
+        if leave == "cancelled":
+            hearing = asyncio.ensure_future(anext(listener))
+            await asyncio.sleep(0)
+            hearing.cancel()
+            await asyncio.wait([hearing])
+        await listener.aclose()
+        await eventually(lambda: len(asyncio.all_tasks()) == tasks, "no task is left")
+        # With somebody there, a publication would wait in vain for a stream's answer.
+        with pytest.raises(StreamMissing):
+            await bus.publish(f"{name}.a", b"", timeout=2)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from events.bus import BusDown, ConsumerSpec, Expect, Message, Published, StreamSpec
+from events.newest import MOST_UNHEARD, Newest
 from events.testing import MemoryBus, MemoryMessage, MemorySubscription
 from events.testing.consumer import MemoryConsumer
 from events.testing.stream import MemoryStream
@@ -98,6 +99,12 @@ class _AlwaysBound(MemorySubscription):
         return True
 
 
+class _OldestKept(Newest):
+    def put(self, subject: str, data: bytes) -> None:
+        if len(self._messages) < MOST_UNHEARD:
+            super().put(subject, data)
+
+
 def _dropped(_: Message) -> None:
     pass
 
@@ -107,11 +114,13 @@ def _bus(
     stream: type[MemoryStream] = MemoryStream,
     consumer: type[MemoryConsumer] = MemoryConsumer,
     subscription: type[MemorySubscription] = MemorySubscription,
+    newest: type[Newest] = Newest,
 ) -> Callable[[], MemoryBus]:
     class Broken(MemoryBus):
         stream_type = stream
         consumer_type = consumer
         subscription_type = subscription
+        newest_type = newest
 
     return Broken
 
@@ -131,6 +140,7 @@ BROKEN = {
     "credit_replaced": (_bus(subscription=_CreditReplaced), "credit_waits_for_messages_to_come"),
     "drain_strands": (_bus(subscription=_DrainStrands), "a_drain_strands_nothing"),
     "always_bound": (_bus(subscription=_AlwaysBound), "a_deleted_consumer_is_waited_for"),
+    "oldest_kept": (_bus(newest=_OldestKept), "who_listens_slowly_misses_the_oldest"),
 }
 
 
@@ -183,3 +193,16 @@ async def test_a_bus_that_is_down_says_so() -> None:
     assert subscription.bound
     assert isinstance(got[0], MemoryMessage)
     await subscription.drain()
+
+
+async def test_a_listener_that_left_is_forgotten() -> None:
+    """The bus in memory keeps nothing for whoever stopped listening."""
+    bus = MemoryBus()
+    listener = bus.listen("a.*")
+    hearing = asyncio.ensure_future(anext(listener))
+    await asyncio.sleep(0)
+    await bus.signal("a.b", b"c")
+    assert await hearing == ("a.b", b"c")
+    assert [subject for subject, _ in bus.listeners] == ["a.*"]
+    await listener.aclose()
+    assert bus.listeners == []

@@ -11,7 +11,7 @@ import pytest
 from events import nats_link
 from events.bus import BusClosed, BusDown, ConsumerSpec, StreamMissing, StreamSpec
 from events.nats import NatsBus
-from tests.events.contract import Reader, publish, stream, unacknowledged, worker
+from tests.events.contract import Reader, heard, publish, stream, unacknowledged, worker
 from tests.events.servers import NatsServer, eventually, free_port
 
 pytestmark = pytest.mark.faults
@@ -323,3 +323,17 @@ async def test_an_idle_subscription_keeps_its_place(bus: NatsBus, monkeypatch: p
     await asyncio.sleep(1.2)
     assert len(reader.got) == 17, "more than the credit"
     await reader.drain()
+
+
+async def test_a_listener_survives_a_server_restart(server: NatsServer, bus: NatsBus) -> None:
+    """After SIGKILL and a restart it hears what is said from then on; closed for good, it is told."""
+    listener = bus.listen("S.*")
+    await heard(bus, "S.before", listener)
+    server.kill()
+    server.start()
+    await heard(bus, "S.after", listener)
+    hearing = asyncio.ensure_future(anext(listener))
+    await asyncio.sleep(0)
+    await bus.aclose()
+    with pytest.raises(BusClosed):
+        await hearing
