@@ -132,7 +132,7 @@ async def test_provision_reports_what_it_found_and_prunes_only_when_told(install
         assert answer.code == 0, answer
         return {change["what"]: change["action"] for change in answer.json["changes"]}
 
-    assert set((await provision()).values()) == {"unchanged"}
+    assert {what for what, action in (await provision()).items() if action != "unchanged"} == set()
     bus = await NatsBus.connect(installed.info.settings().nats_url, name="test")
     try:
         await bus.provision([], [ConsumerSpec("MEDIA", "former", ("media.nothing.>",))])
