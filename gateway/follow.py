@@ -3,9 +3,11 @@
 An event's id is its sequence in MEDIA. Without `Last-Event-ID` it begins at the first event that the stream still
 has. When the media is in a terminal state and nothing more was said for two seconds, an `end` event says which state
 that is and the stream ends. An EventSource would then connect again: it is told 204, which ends it for good.
+
+Between the events `progress` says how far a function is, at most twice a second each. It has no id: it is stored
+nowhere, so nobody can resume after it.
 """
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator
@@ -49,11 +51,12 @@ async def follow(
     spoken = time.monotonic()
     quiet = spoken - min(_age(event) for event in found.events.values())
     yield b"retry: %d\n\n" % RETRY_MILLISECONDS
-    with tail.watching(media_id) as woken:
+    with tail.watching(media_id) as watch:
         while True:
-            woken.clear()
+            watch.news = False
             for message in await _news(bus, media_id, seen + 1):
                 seen = message.sequence
+                watch.forget()
                 if (event := read_event(message.data)) is not None:
                     fold.add(event)
                     yield frame(event_name(event), _line(event, message), seen)
@@ -67,7 +70,10 @@ async def follow(
             if now - spoken >= heartbeat:
                 yield b": still here\n\n"
                 spoken = now
-            await _wait(woken, QUIET_SECONDS - (now - quiet) if ending else min(RECHECK_SECONDS, heartbeat))
+            until = now + (QUIET_SECONDS - (now - quiet) if ending else min(RECHECK_SECONDS, heartbeat))
+            while lines := await watch.wait(until - time.monotonic()):
+                for line in lines:
+                    yield frame("progress", line)
 
 
 async def _news(bus: Bus, media_id: str, start: int) -> list[Stored]:
@@ -76,14 +82,6 @@ async def _news(bus: Bus, media_id: str, start: int) -> list[Stored]:
     except BusError as error:
         log.warning("follow.interrupted", media_id=media_id, error=str(error))
         return []
-
-
-async def _wait(woken: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await woken.wait()
-    except TimeoutError:
-        pass
 
 
 def _age(event: CloudEvent) -> float:

@@ -46,7 +46,10 @@ async def media_status(request: Request, media_id: str) -> Response:
     responses={
         200: {
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
-            "description": "Events as CloudEvents, then `end`.",
+            "description": (
+                "Events as CloudEvents, then `end`. Between them, while a large file is worked on, `progress` frames "
+                "without an id: {media_id, function, done, total}, at most two a second of each function."
+            ),
         },
         204: {"description": "Nothing after Last-Event-ID, and nothing more to come."},
         **_ERRORS,

@@ -1,9 +1,11 @@
 import asyncio
+import json
 import time
 from contextlib import aclosing
 
 from infra.local.threaded import ThreadedStack
 from schemas.document import TERMINAL_STATES
+from schemas.subjects import progress
 from tests.events.servers import eventually
 from tests.gateway.running import Running, SentEvent, Story
 
@@ -118,3 +120,84 @@ async def test_a_stream_survives_nats(gateway: Running, provisioned: ThreadedSta
     await story.reject()
     async with asyncio.timeout(20):
         assert [event.event async for event in stream] == ["uploaded", "rejected", "end"]
+
+
+async def say(gateway: Running, media_id: str, done: int, function: str = "scan") -> None:
+    """What a function says while it works on a large file."""
+    said = {"media_id": media_id, "function": function, "done": done, "total": 1000}
+    await gateway.operator.signal(progress(media_id), json.dumps(said).encode())
+
+
+async def talk(gateway: Running, media_id: str) -> None:
+    """Progress, ten times a second, for ever."""
+    done = 0
+    while True:
+        await say(gateway, media_id, done := done + 1)
+        await asyncio.sleep(0.1)
+
+
+async def test_progress_is_told_between_events(gateway: Running) -> None:
+    """It comes to those who watch this media, without an id, so that resuming still means events; never after `end`."""
+    media_id, other = await gateway.requested(), await gateway.requested()
+    streams = [gateway.events(media_id), gateway.events(media_id), gateway.events(other)]
+    firsts = [await anext(stream) for stream in streams]
+    assert {event.event for event in firsts} == {"requested"}
+    talking = asyncio.create_task(talk(gateway, media_id))
+    story = await Story.of(gateway.operator, media_id)
+    async with asyncio.timeout(20):
+        for stream in streams[:2]:
+            told = await anext(stream)
+            assert (told.event, told.id) == ("progress", None)
+            assert told.json == {"media_id": media_id, "function": "scan", "done": told.json["done"], "total": 1000}
+        talking.cancel()
+        await story.finish()
+        rest = [event.event async for event in streams[0] if event.event != "progress"]
+        await (await Story.of(gateway.operator, other)).reject()
+        others = [event.event async for event in streams[2]]
+    assert rest == [*WAY[1:], "end"]
+    assert others == ["uploaded", "rejected", "end"]
+    await streams[1].aclose()
+    again = [event async for event in gateway.events(media_id, last=firsts[0].id)]
+    assert [event.event for event in again] == [*WAY[1:], "end"]
+
+
+async def test_progress_is_told_twice_a_second(gateway: Running) -> None:
+    """However often functions speak, of each no more than two are told in a second, the newest, and one is not lost."""
+    media_id = await gateway.requested()
+    stream = gateway.events(media_id)
+    await anext(stream)
+    talking = asyncio.create_task(talk(gateway, media_id))
+    times: list[float] = []
+    done: list[int] = []
+    async with asyncio.timeout(20):
+        while len(times) < 5:
+            told = await anext(stream)
+            times.append(time.monotonic())
+            done.append(told.json["done"])
+        talking.cancel()
+        await say(gateway, media_id, 999)
+        await say(gateway, media_id, 1, "probe")
+        last = [(await anext(stream)).json for _ in range(2)]
+        while last[-1]["done"] != 999 and last[-2]["done"] != 999:
+            last.append((await anext(stream)).json)
+    assert times[4] - times[0] > 1.8
+    assert done == sorted(set(done))
+    assert {each["function"] for each in last} == {"scan", "probe"}
+    await stream.aclose()
+
+
+async def test_what_is_no_progress_is_not_told(gateway: Running) -> None:
+    """Garbage on the subject neither ends the listening nor reaches anybody."""
+    media_id = await gateway.requested()
+    stream = gateway.events(media_id)
+    await anext(stream)
+    talking = asyncio.create_task(talk(gateway, media_id))
+    async with asyncio.timeout(20):
+        await anext(stream)
+        for garbage in (b"", b"\xff", b"[]", b"1", b'{"function": "scan"}', b"null"):
+            await gateway.operator.signal(progress(media_id), garbage)
+        for _ in range(2):
+            told = await anext(stream)
+            assert (told.event, told.json["function"]) == ("progress", "scan")
+    talking.cancel()
+    await stream.aclose()
