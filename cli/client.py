@@ -20,6 +20,8 @@ PATIENCE_SECONDS = 30.0
 _JSON = {"content-type": "application/json"}
 
 OnBytes = Callable[[int], None]
+OnProgress = Callable[[str, int, int], None]
+"""A function, how far it is, of how much."""
 
 
 class Refused(Exception):
@@ -73,8 +75,11 @@ class Gateway:
         async with self._http.put(ticket.url, data=body, headers=ticket.headers) as answer:
             await _stored(answer)
 
-    async def events(self, media_id: str) -> AsyncGenerator[CloudEvent]:
-        """What happens to a media, from its first event on, until the gateway says that it ended."""
+    async def events(self, media_id: str, on_progress: OnProgress) -> AsyncGenerator[CloudEvent]:
+        """What happens to a media, from its first event on, until the gateway says that it ended.
+
+        `on_progress` hears between the events how far functions are.
+        """
         last, patient_until = "", time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
@@ -82,7 +87,11 @@ class Gateway:
                     if name == "end":
                         return
                     last, patient_until = number or last, time.monotonic() + PATIENCE_SECONDS
-                    yield json.loads(data)
+                    if name != "progress":
+                        yield json.loads(data)
+                        continue
+                    said = json.loads(data)
+                    on_progress(said["function"], said["done"], said["total"])
             except aiohttp.ClientError:
                 # The gateway stopped, or is being replaced by another: what was missed comes with the next stream.
                 if time.monotonic() > patient_until:

@@ -168,7 +168,11 @@ def request_for(file: Path, wish: Wish) -> UploadRequest:
 async def follow(gateway: Gateway, media_id: str, say: Callable[[str], None]) -> Outcome:
     """Fold a media's events until nothing more will happen to it by itself."""
     fold = Fold(media_id)
-    async for event in gateway.events(media_id):
+
+    def progress(function: str, done: int, total: int) -> None:
+        say(f"{function} {100 * done // max(total, 1)} %")
+
+    async for event in gateway.events(media_id, progress):
         fold.add(event)
         say(event_name(event))
         if (reached := outcome(fold)).over:

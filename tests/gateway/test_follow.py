@@ -3,6 +3,8 @@ import json
 import time
 from contextlib import aclosing
 
+from cli.client import Gateway
+from cli.upload import follow
 from infra.local.threaded import ThreadedStack
 from schemas.document import TERMINAL_STATES
 from schemas.subjects import progress
@@ -201,3 +203,18 @@ async def test_what_is_no_progress_is_not_told(gateway: Running) -> None:
             assert (told.event, told.json["function"]) == ("progress", "scan")
     talking.cancel()
     await stream.aclose()
+
+
+async def test_the_command_line_says_how_far_a_function_is(gateway: Running) -> None:
+    """What `tidegate upload` shows beside a file: events and, between them, a function's per cent; then the outcome."""
+    media_id = await gateway.requested()
+    story = await Story.of(gateway.operator, media_id)
+    shown: list[str] = []
+    async with Gateway.at(gateway.url, gateway.token()) as client, asyncio.timeout(20):
+        following = asyncio.create_task(follow(client, media_id, shown.append))
+        while "scan 43 %" not in shown:
+            await say(gateway, media_id, 437)
+            await asyncio.sleep(0.05)
+        await story.finish()
+        assert (await following).state == "ready"
+    assert [word for word in shown if "%" not in word] == WAY[: WAY.index("ready") + 1]
