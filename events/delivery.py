@@ -275,12 +275,18 @@ class Carrier:
             self._log.exception("delivery.failure_unsaid", about=letter.about, letter=letter.letter_id)
 
     async def _finish(self, deliveries: Sequence[Delivery], outcome: str) -> None:
+        """Acknowledge.
+
+        A first delivery isn't confirmed: its acknowledgement, lost, means running again, which is running once, and
+        confirming each would be a third of all messages. What went wrong before is forgotten only after confirmation.
+        """
         *others, last = deliveries
+        sure = any(delivery.trial is not None for delivery in deliveries)
         try:
             for delivery in others:
                 await delivery.message.ack(confirmed=False)
                 failpoint(f"{self.function.name}.partly_acked")
-            await last.message.ack()
+            await last.message.ack(confirmed=sure)
         except BusDown:
             # They come again, and running twice is running once.
             self._count("unconfirmed", len(deliveries))

@@ -165,7 +165,13 @@ class NatsSubscription:
     def want(self, count: int) -> None:
         """Grant credit for `count` messages more."""
         self._credit += count
-        self._wake.set()
+        if self._worth_asking:
+            self._wake.set()
+
+    @property
+    def _worth_asking(self) -> bool:
+        """Whether to send a request: while the server still owes more than that, nobody waits for it."""
+        return bool(self._credit) and (self._round is None or self._credit >= self._round.asked)
 
     async def drain(self) -> None:
         """Ask for nothing more; return when nothing can arrive. What arrived has been delivered."""
@@ -229,7 +235,7 @@ class NatsSubscription:
     def _due(self, now: float) -> float | None:
         """Seconds until there is something to do without being woken."""
         times = [each.ends + LATE_SECONDS for each in self._rounds() if each is not self._round or each.asked]
-        if self._credit:
+        if self._worth_asking:
             times.append(self._retry_at)
         return max(0.0, min(times) - now) if times and self._link.up else None
 
@@ -240,7 +246,7 @@ class NatsSubscription:
             self._retire(current)
         for each in [each for each in self._over if now >= each.ends + LATE_SECONDS]:
             await self._reclaim(each)
-        if self._credit and now >= self._retry_at and not self._draining:
+        if self._worth_asking and now >= self._retry_at and not self._draining:
             await self._ask(now)
 
     def _retire(self, current: _Round) -> None:
@@ -291,6 +297,8 @@ class NatsSubscription:
             self._ended(current, received, status)
             return
         current.asked -= 1
+        if self._worth_asking:
+            self._wake.set()
         if current.asked < 0:
             log.error("nats.unasked_message", consumer=self._consumer, subject=received.subject)
         if not self._bound:
