@@ -101,8 +101,8 @@ class Registry:
         return [self.functions[name] for name in wanted]
 
     def taking(self, model: type) -> list[Function]:
-        """The functions that take this event."""
-        return [function for function in self if any(issubclass(model, taken) for taken in function.inputs)]
+        """The functions that take exactly this event: an event that knows more is another one."""
+        return [function for function in self if model in function.inputs]
 
     def __iter__(self) -> Iterator[Function]:
         return iter(self.functions.values())

@@ -80,8 +80,9 @@ class Runner:
         self.close()
         if self._subscription is not None:
             await self._subscription.drain()
-        for delivery in self._take(len(self._waiting)):
-            self._hand_back(delivery)
+        while self._waiting:
+            # A batch that was gathering is here already: working on it is less than delivering it again.
+            self._spawn(self._take(self.function.batch))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=max(deadline - time.monotonic(), 0))
         for task in self._tasks:

@@ -166,7 +166,7 @@ async def _waiting(media_id: str, ctx: Context) -> list[Invoke]:
     return [
         Invoke(taker.name, envelope)
         for taker in registry.taking(EVENTS[furthest])
-        if not taker.batch and (not taker.kinds or kind in taker.kinds)
+        if not taker.kinds or kind in taker.kinds
     ]
 
 

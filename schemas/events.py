@@ -17,7 +17,6 @@ from schemas.probe import DocumentProbe
 RejectCode = Literal[
     "foreign",
     "empty",
-    "size_mismatch",
     "too_large",
     "type_mismatch",
     "type_refused",

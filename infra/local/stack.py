@@ -87,6 +87,7 @@ class LocalStack:
         binaries = find_binaries()
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._held.enter_context(stack_lock(self.data))
+        self._held.callback((self.data / "stack.json").unlink, missing_ok=True)
         try:
             (self.data / "stack.json").unlink(missing_ok=True)
             loaded = install_signatures(
@@ -118,7 +119,6 @@ class LocalStack:
         await asyncio.gather(*(process.stop() for process in running))
         if hasattr(self, "nats"):
             await self.nats.stop()
-        (self.data / "stack.json").unlink(missing_ok=True)
         self._held.close()
 
     def environment(self, role: Role = "operator") -> dict[str, str]:
