@@ -1,0 +1,69 @@
+"""`probe`: the decoder gets every byte of the object, and who waits for a large one hears how far it is."""
+
+import os
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pydantic_core import from_json
+
+from functions.probe import probe
+from infra.local.threaded import ThreadedStack
+from schemas.events import Probed, Scanned
+from schemas.probe import TextProbe
+from schemas.subjects import progress
+from tests.functions.making import probed
+from tests.system import System, connected, context, provisioned
+
+LINES = 40_000
+TEXT = b"Let me in, line by line.\n" * LINES
+
+
+@pytest.fixture
+async def system(stack: ThreadedStack) -> AsyncGenerator[System]:
+    """A provisioned stack where nobody works."""
+    async with provisioned(stack) as provided:
+        yield provided
+
+
+async def scanned(system: System, body: bytes) -> Scanned:
+    """What the function takes."""
+    after = await probed(system, body)
+    return Scanned.after(after, verdict=after.verdict)
+
+
+async def test_progress_of_a_large_file(system: System) -> None:
+    """While its bytes come it says how many of how many, on the media's own subject."""
+    event = await scanned(system, TEXT)
+    said: list[tuple[str, Any]] = []
+
+    async def signal(subject: str, data: bytes) -> None:
+        said.append((subject, from_json(data)))
+
+    async with connected(system) as services:
+        listened = replace(services, signal=signal)
+        found = await probe(event, context(listened, "probe", event.media.media_id))
+    assert found.probe == TextProbe(encoding="utf-8", lines=LINES)
+    assert {subject for subject, _ in said} == {progress(event.media.media_id)}
+    for _, each in said:
+        assert (each["function"], each["total"]) == ("probe", len(TEXT))
+        assert 0 < each["done"] < len(TEXT)
+
+
+async def test_a_file_system_that_takes_a_part(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that was cut short goes on where it was: no byte is left out of what the decoder sees."""
+    event = await scanned(system, TEXT)
+    cut: list[int] = []
+    write = os.write
+
+    def short(file: int, data: bytes | memoryview) -> int:
+        cut.append(len(data))
+        return write(file, data[: max(len(data) // 2, 4096)])
+
+    monkeypatch.setattr("functions.probe.os.write", short)
+    async with connected(system) as services:
+        found = await probe(event, context(services))
+    assert isinstance(found, Probed)
+    assert found.probe == TextProbe(encoding="utf-8", lines=LINES)
+    assert sum(cut) > len(TEXT)
