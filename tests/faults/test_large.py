@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 import pytest
@@ -17,55 +18,63 @@ from infra.tokens import issue
 from schemas.document import event_name
 from schemas.events import Promoted
 from tests.faults.burst import Burst, bursting, environment
+from tests.samples.documents import unique_pdf
 
 MIB = 1024 * 1024
 GROWTH = 64 * MIB
 LINE = b"%015d line of a long text\n"
+COMMENT = b"%%%015d in the middle of it\n"
 BLOCK_LINES = 25_600
+Kind = Literal["text/plain", "application/pdf"]
+EACH_KIND = pytest.mark.parametrize("kind", ["text/plain", "application/pdf"])
 TOLD = {"max_upload_bytes": 2047 * MIB, "sweep_seconds": 86_400, "decoder_processes": 2}
 
 
+@EACH_KIND
 @pytest.mark.faults
-async def test_quarter_of_a_gigabyte(own_stack: ThreadedStack, tmp_path: Path) -> None:
+async def test_quarter_of_a_gigabyte(own_stack: ThreadedStack, tmp_path: Path, kind: Kind) -> None:
     """No process grows by more than 64 MiB on 256 MiB; the whole gigabyte takes a minute, in `make faults`."""
-    await goes_through(own_stack, tmp_path, 256 * MIB)
+    await goes_through(own_stack, tmp_path, kind, 256 * MIB)
 
 
+@EACH_KIND
 @pytest.mark.slow_faults
-async def test_gigabyte(own_stack: ThreadedStack, tmp_path: Path) -> None:
+async def test_gigabyte(own_stack: ThreadedStack, tmp_path: Path, kind: Kind) -> None:
     """No process grows by more than 64 MiB on 1 GiB."""
-    await goes_through(own_stack, tmp_path, 1024 * MIB)
+    await goes_through(own_stack, tmp_path, kind, 1024 * MIB)
 
 
-async def goes_through(stack: ThreadedStack, directory: Path, size: int) -> None:
-    """Upload a text of about this size through a gateway, and hold every process to its growth."""
+async def goes_through(stack: ThreadedStack, directory: Path, kind: Kind, size: int) -> None:
+    """Upload a document of about this size through a gateway, and hold every process to its growth."""
     blocks = size // (BLOCK_LINES * len(LINE % 0))
     async with bursting(stack, directory, **TOLD) as burst, gateway(stack, directory) as door:
-        await upload(burst, 1)
+        await upload(burst, kind, 1)
         run = burst.run.pid
         named = {"run": run, "gateway": door.pid} | {f"child {pid} of run": pid for pid in descendants(run)}
         before = {name: resident(pid) for name, pid in named.items()}
         for pid in named.values():
             reset_peak(pid)
-        await upload(burst, blocks)
+        await upload(burst, kind, blocks)
         grown = {name: usage(pid).peak - before[name] for name, pid in named.items()}
         sys.stdout.write(f"{blocks} blocks: MiB grown { ({name: by // MIB for name, by in grown.items()}) }\n")
         assert set(descendants(run)) <= set(named.values()), "a decoder was replaced: its growth is unknown"
         assert max(grown.values()) <= GROWTH, grown
 
 
-async def upload(burst: Burst, blocks: int) -> None:
+async def upload(burst: Burst, kind: Kind, blocks: int) -> None:
     """Upload so many blocks, wait until they are ready, and compare what is in permanent/."""
     digest = hashlib.sha256()
+    head, line, end = frame(kind, blocks)
 
     async def body() -> AsyncIterator[bytes]:
-        for block in range(blocks):
-            data = b"".join(LINE % line for line in range(block * BLOCK_LINES, (block + 1) * BLOCK_LINES))
+        for block in range(-1, blocks + 1):
+            lines = range(block * BLOCK_LINES, (block + 1) * BLOCK_LINES)
+            data = head if block < 0 else end if block == blocks else b"".join(line % number for number in lines)
             digest.update(data)
             yield data
 
-    length = blocks * BLOCK_LINES * len(LINE % 0)
-    wish = {"filename": "long.txt", "content_type": "text/plain", "size": length}
+    length = len(head) + blocks * BLOCK_LINES * len(line % 0) + len(end)
+    wish = {"filename": "long", "content_type": kind, "size": length}
     secret = burst.system.settings.jwt_secret.get_secret_value()
     headers = {"Authorization": f"Bearer {issue(secret, owner='alice', scopes=('upload',))}"}
     patience = aiohttp.ClientTimeout(total=300)
@@ -86,6 +95,16 @@ async def upload(burst: Burst, blocks: int) -> None:
     info = await burst.system.objects.head(original.key)
     assert info is not None
     assert info.size == length
+
+
+def frame(kind: Kind, blocks: int) -> tuple[bytes, bytes, bytes]:
+    """What stands before so many blocks of lines, the line, and what stands behind: a text, or comments in a PDF."""
+    if kind == "text/plain":
+        return b"", LINE, b""
+    head, mark, rest = unique_pdf(blocks).rpartition(b"xref\n0 ")
+    table, start, _ = rest.partition(b"startxref")
+    position = len(head) + blocks * BLOCK_LINES * len(COMMENT % 0)
+    return head, COMMENT, mark + table + start + b"\n%d\n%%%%EOF\n" % position
 
 
 @asynccontextmanager
