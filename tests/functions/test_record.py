@@ -182,10 +182,14 @@ async def _text(documents: Documents, media_id: str) -> bytes:
 
 
 async def _settled(system: System, documents: Documents, media_id: str) -> bytes:
+    """Wait until `record` is done with all that was said: the document is written first, then the record."""
     expected = (await system.fold(media_id)).text()
 
     async def recorded_all() -> bool:
-        return await _text(documents, media_id) == expected == await _raw(system, media_id)
+        if await _text(documents, media_id) != expected:
+            return False
+        kept = await read_record(system.objects, media_id)
+        return kept is not None and kept.text() == expected
 
     await poll(recorded_all)
     return expected
