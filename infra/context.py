@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pydantic_core import to_json
@@ -66,17 +66,19 @@ class Context:
     event_id: str
     run: str
     lane: str
-    _said: float = 0.0
+    _said: float = field(default_factory=time.monotonic)
 
     async def progress(self, done: int, total: int) -> None:
-        """Tell whoever watches how far this function is, at most twice a second; never stored, never waited for.
+        """Tell whoever watches how far this function is: what takes longer than half a second, twice a second.
+
+        Never stored, never waited for.
 
         Args:
             done: bytes, frames or pages so far.
             total: of how many.
         """
         now = time.monotonic()
-        if self._said and now - self._said < PROGRESS_SECONDS:
+        if now - self._said < PROGRESS_SECONDS:
             return
         self._said = now
         said = {"media_id": self.media_id, "function": self.function, "done": done, "total": total}

@@ -33,8 +33,9 @@ async def scanned(system: System, body: bytes) -> Scanned:
     return Scanned.after(after, verdict=after.verdict)
 
 
-async def test_progress_of_a_large_file(system: System) -> None:
+async def test_progress_of_a_large_file(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     """While its bytes come it says how many of how many, on the media's own subject."""
+    monkeypatch.setattr("infra.context.PROGRESS_SECONDS", 0)
     event = await scanned(system, TEXT)
     said: list[tuple[str, Any]] = []
 
