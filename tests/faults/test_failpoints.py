@@ -28,7 +28,7 @@ from infra.local.process import Process
 from infra.local.threaded import ThreadedStack
 from schemas.events import Deleted
 from schemas.media import Media
-from tests.faults.outcome import Expected, all_ended, dead, stored_twice
+from tests.faults.outcome import Expected, all_ended, dead, quiet, stored_twice
 from tests.faults.points import ROOT, points, unguarded, unreachable
 from tests.infra.servers import EICAR
 from tests.samples.documents import unique_pdf
@@ -255,6 +255,8 @@ async def test_killed_at_every_point(own_stack: ThreadedStack, tmp_path: Path, w
             for about in ids:
                 await poll(lambda name=name, about=about: run.letter(name, about), 60)
 
+        # What was given up as its process died comes once more, and must fail once more.
+        await poll(lambda: quiet(run.system), 60)
         run.poisons({})
         await tamper(run, poisoned["promote"][0])
         await run.until_died(targets)
