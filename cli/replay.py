@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 from rich.progress import track
 from rich.table import Table
@@ -36,8 +37,7 @@ class Given:
 async def replay(ids: Sequence[str], to: str, name: str, data: Path | None, *, dry_run: bool, as_json: bool) -> int:
     """Give each media's newest event that the function takes to it; 1 if a media has none."""
     function = _function(to)
-    if len(name) > NAME_CHARACTERS:
-        raise CommandFailed(USAGE, f"The name has more than {NAME_CHARACTERS} characters: shorten it.")
+    _checked_name(name)
     for media_id in ids:
         checked(media_id)
     run = new_run()
@@ -74,6 +74,19 @@ def newest_taken(function: Function, events: Sequence[CloudEvent]) -> CloudEvent
         and (not function.kinds or kind_of(event) in function.kinds)
     ]
     return max(fitting, key=lambda event: (event["run"], event["time"], event["id"]), default=None)
+
+
+def _checked_name(name: str) -> None:
+    """Refuse what could not stand in an event.
+
+    Raises:
+        CommandFailed: It is too long, or has what a CloudEvents string may not hold: control characters, or the halves
+            of pairs that a terminal's wrong encoding leaves.
+    """
+    if len(name) > NAME_CHARACTERS:
+        raise CommandFailed(USAGE, f"The name has more than {NAME_CHARACTERS} characters: shorten it.")
+    if any(category(character) in {"Cc", "Cs"} for character in name):
+        raise CommandFailed(USAGE, f"The name {name!r} has control characters: leave them out.")
 
 
 def _function(name: str) -> Function:

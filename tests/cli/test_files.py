@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -15,7 +16,7 @@ from bench.samples import SAMPLES, Sample
 from infra.documents import COLLECTION
 from infra.settings import Settings
 from tests.cli.conftest import Installed
-from tests.cli.running import COMMAND, environment, eventually, stop
+from tests.cli.running import COMMAND, environment, eventually, stop, tidegate
 
 WAY = ["requested", "uploaded", "identified", "scanned", "probed", "promoted", "ready"]
 
@@ -154,6 +155,16 @@ def test_replay_says_what_it_can_t_give(installed: Installed) -> None:
     assert installed.tidegate("replay", "--id", "nobody", "--to", "levitate").code == 2
     assert installed.tidegate("replay", "--id", "nobody").code == 2
     assert installed.tidegate("replay", "--rebuild", "--id", "nobody").code == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 256, "two\nlines", "\x1b[31mred", "bell\x07", "c1\x9b", os.fsdecode(b"half \xff")]
+)
+def test_a_replays_name_can_stand_in_an_event(name: str) -> None:
+    """A name that is too long, or that holds control characters, is usage: nothing is asked and nothing is given."""
+    answer = tidegate("replay", "--id", "nobody", "--to", "scan", "--name", name)
+    assert answer.code == 2
+    assert "name" in answer.err
 
 
 async def test_rebuild_makes_the_same_documents(installed: Installed, ready: dict[str, Any]) -> None:
