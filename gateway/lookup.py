@@ -14,13 +14,14 @@ from typing import Final
 
 import structlog
 
-from events.bus import BusDown, BusError
+from events.bus import Bus, BusDown, BusError, Stored
 from gateway.problems import ProblemError, unavailable
 from gateway.services import Documents, Services
 from infra.errors import DependencyDown
+from infra.records import DECISIVE
 from infra.tokens import Claims
 from schemas.document import CloudEvent, Fold
-from schemas.subjects import everything
+from schemas.subjects import everything, happened
 
 # How long a person waits for one of the two before the other's answer is enough.
 PATIENCE_SECONDS: Final = 2.0
@@ -87,17 +88,17 @@ async def _look(at: Services, media_id: str) -> Found:
     fold, events, newest, gap = Fold(media_id), dict[str, CloudEvent](), 0, ""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            stored = await at.bus.last(STREAM, [everything(media_id)])
+            stored, omitted = await _last(at.bus, media_id)
     except (BusError, TimeoutError) as error:
         log.warning("status.stream_away", error=str(error) or type(error).__name__)
-        stored, gap = [], "NATS doesn't answer: the newest events may be missing"
+        stored, omitted, gap = [], "", "NATS doesn't answer: the newest events may be missing"
     for message in stored:
         newest = max(newest, message.sequence)
         if (event := read_event(message.data)) is not None:
             fold.add(event)
             events[event["id"]] = event
     if "gateway" in fold.cells:
-        return Found(fold, events, newest)
+        return Found(fold, events, newest, omitted)
     try:
         older = await _document(at.documents, media_id)
     except (DependencyDown, TimeoutError):
@@ -109,7 +110,20 @@ async def _look(at: Services, media_id: str) -> Found:
         events |= {event["id"]: event for event in older.events()}
     elif gap:
         raise unavailable("Nobody can say whether this media exists: NATS doesn't answer") from BusDown(gap)
-    return Found(fold, events, newest, gap, live=not gap)
+    return Found(fold, events, newest, gap or omitted, live=not gap)
+
+
+async def _last(bus: Bus, media_id: str) -> tuple[list[Stored], str]:
+    """The last message of each of a media's subjects, and what was left out: a form can overwrite its key for ever."""
+    try:
+        return await bus.last(STREAM, [everything(media_id)]), ""
+    except ValueError:
+        filters = [happened(name, media_id) for name in DECISIVE]
+        filters += [happened("discarded", media_id, f"discard-{name}") for name in DECISIVE]
+    try:
+        return await bus.last(STREAM, filters), "So many versions were uploaded that those that lost are not listed"
+    except ValueError:
+        raise BusError(f"{media_id}: too many replays to be told at once") from None
 
 
 async def _document(documents: Documents | None, media_id: str) -> Fold | None:

@@ -8,7 +8,8 @@ from schemas.events import EVENTS
 from schemas.objects import ObjectRef
 from schemas.subjects import happened, record_key
 
-_DECISIVE = tuple(name for name in EVENTS if name not in {"overwritten", "discarded"})
+DECISIVE = tuple(name for name in EVENTS if name not in {"overwritten", "discarded"})
+"""The events that a media's state depends on, by name."""
 JSON = "application/json"
 LARGEST = 8 * 1024 * 1024
 
@@ -50,7 +51,7 @@ async def known_fold(media_id: str, history: History, objects: Objects) -> Fold:
     Raises:
         DependencyDown: MinIO is away.
     """
-    fold = Fold.of(media_id, await history.last(*(happened(name, media_id) for name in _DECISIVE)))
+    fold = Fold.of(media_id, await history.last(*(happened(name, media_id) for name in DECISIVE)))
     if fold.state() not in TERMINAL_STATES:
         fold.merge(await read_record(objects, media_id) or Fold(media_id))
     return fold

@@ -13,8 +13,11 @@ from infra.documents import Documents
 from infra.local.threaded import ThreadedStack
 from infra.objects import Objects
 from schemas.document import Fold
+from schemas.events import Discarded, Overwritten
 from schemas.subjects import everything
 from tests.gateway.running import PDF, SHA, Running, Story
+
+WAY = ["requested", "uploaded", "identified", "scanned", "probed", "promoted", "ready", "discarded"]
 
 
 def conforms(body: object, model: str) -> None:
@@ -177,6 +180,40 @@ async def test_a_deletion_is_on_record(gateway: Running) -> None:
     assert [one.subject.split(".")[1] for one in stored].count("deleted") == 1
     body = (await gateway.status(media_id)).body
     assert (body["state"], body["original"]) == ("deleted", None)
+
+
+async def test_thousands_of_versions_do_not_hide_a_media(gateway: Running) -> None:
+    """A form may be posted again and again: with more subjects than can be asked at once the state is still told."""
+    media_id = await gateway.requested(form=True)
+    story = await Story.of(gateway.operator, media_id)
+    await story.finish()
+    facts = story.facts()
+    won = facts["object"]
+
+    async def overwrite(number: int) -> None:
+        lost = won.model_copy(update={"version_id": str(uuid.uuid4())})
+        again = Story(gateway.operator, story.cause, story.media)
+        await again.say("receive", Overwritten(media=story.media, object=lost, winner=won.version_id))
+        if number % 2:
+            await again.say(
+                "discard", Discarded(media=story.media, cause="overwritten", subject_version=lost.version_id)
+            )
+
+    for begin in range(0, 800, 100):
+        await asyncio.gather(*(overwrite(begin + number) for number in range(100)))
+    with pytest.raises(ValueError, match=r"1,024"):
+        await gateway.operator.last("MEDIA", [everything(media_id)])
+    answer = await gateway.status(media_id)
+    assert answer.status == 200
+    conforms(answer.body, "MediaStatus")
+    assert answer.body["state"] == "ready"
+    assert [step["event"] for step in answer.body["history"]] == WAY
+    assert any("versions" in warning for warning in answer.body["warnings"])
+    assert (await gateway.status(media_id, token=gateway.token("bob"))).status == 404
+    told = [event.event async for event in gateway.events(media_id)]
+    assert (told[: len(WAY)], told.count("overwritten"), told[-1]) == (WAY, 800, "end")
+    assert (await gateway.call("DELETE", f"/v1/media/{media_id}")).status == 202
+    assert (await gateway.status(media_id)).body["state"] == "deleted"
 
 
 async def recorded(gateway: Running, provisioned: ThreadedStack, media_id: str) -> list[Stored]:
