@@ -105,7 +105,7 @@ async def _recorded(entry: Entry, ctx: Context) -> bool:
 
 
 async def _never_came(ctx: Context) -> AsyncGenerator[Because[Abandoned]]:
-    start = int(await ctx.cursors.get("sweep.requested") or 1)
+    start = await _after(await ctx.cursors.get("sweep.requested") or "", ctx)
     patience = timedelta(seconds=ctx.settings.abandoned_after_seconds)
     while page := await ctx.history.past("media.requested.>", start):
         overdue: list[tuple[Requested, CloudEvent]] = []
@@ -126,7 +126,7 @@ async def _never_came(ctx: Context) -> AsyncGenerator[Because[Abandoned]]:
             # An object that nobody announced yet is no upload that never came.
             if requested.media.media_id not in ended and not await _lies_there(requested, ctx):
                 yield Because(Abandoned(media=requested.media), Envelope.model_validate(event))
-        await _keep("sweep.requested", str(start), ctx)
+        await _keep("sweep.requested", _place(start - 1, overdue[-1][1]), ctx)
 
 
 async def _lies_there(requested: Requested, ctx: Context) -> bool:
@@ -139,18 +139,37 @@ async def _stuck(ctx: Context) -> AsyncGenerator[Invoke]:
     now = datetime.now(UTC)
     period = str(int(now.timestamp() // patience))
     place = await ctx.cursors.get("sweep.stuck") or ""
-    known_period, _, sequence = place.partition(":")
-    start = int(sequence) if known_period == period else 1
+    known_period, _, place = place.partition(":")
+    if known_period != period:
+        place = ""
+    start = await _after(place, ctx)
     while page := await ctx.history.past("media.uploaded.>", start):
-        for sequence_, event in page:
+        for sequence, event in page:
             if datetime.fromisoformat(event["time"]) > now - timedelta(seconds=patience):
                 # Kept here as well, or the next pass would give the same ones back a minute later.
-                await _keep("sweep.stuck", f"{period}:{start}", ctx)
+                await _keep("sweep.stuck", f"{period}:{place}", ctx)
                 return
-            start = sequence_ + 1
+            start, place = sequence + 1, _place(sequence, event)
             for invoke in await _waiting(event["subject"], ctx):
                 yield invoke
-        await _keep("sweep.stuck", f"{period}:{start}", ctx)
+        await _keep("sweep.stuck", f"{period}:{place}", ctx)
+
+
+def _place(sequence: int, event: CloudEvent) -> str:
+    return f"{sequence}:{event['id']}"
+
+
+async def _after(place: str, ctx: Context) -> int:
+    """The sequence after a kept place; 1 where MEDIA was made anew: the place is another event's then, or none."""
+    sequence, _, event_id = place.partition(":")
+    if not sequence:
+        return 1
+    page = await ctx.history.past("media.>", int(sequence))
+    if not page:
+        # Nothing from there on, not even what the place was kept for.
+        return 1
+    found, event = page[0]
+    return 1 if found == int(sequence) and event["id"] != event_id else int(sequence) + 1
 
 
 async def _waiting(media_id: str, ctx: Context) -> list[Invoke]:

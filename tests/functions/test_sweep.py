@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from uuid_utils import uuid7
 
+from events.nats_api import api
+from events.nats_link import Link
 from events.registry import Tick
 from functions.sweep import PAGE, sweep
 from infra.bucket import provision_bucket
@@ -93,6 +95,24 @@ async def test_request_that_never_came_is_abandoned_once(system: System) -> None
         await system.tick()
         await system.happens(media_id, "ready")
         assert (await system.fold(media_id)).state() == "ready"
+
+
+@pytest.mark.parametrize("grown", [False, True])
+async def test_stream_made_anew_is_read_from_its_beginning(system: System, *, grown: bool) -> None:
+    """Places that were kept for a stream that is gone are noticed, whether the new one has grown beyond them or not."""
+    async with connected(system, abandoned_after_seconds=-3600.0, **AT_ONCE) as services:
+        ctx = context(services)
+        for _ in range(3):
+            await system.request(TEXT, "text/plain")
+        await announced(ctx)
+        kept = await services.cursors.get("sweep.requested")
+        assert kept
+        await _make_anew(system, "MEDIA", "EVENTS")
+        wanted = [(await system.request(TEXT, "text/plain"))[0]]
+        while grown and (await system.last(wanted[-1]))[0].sequence <= int(kept.partition(":")[0]):
+            wanted.append((await system.request(TEXT, "text/plain"))[0])
+        said = [output for output in await announced(ctx) if not isinstance(output, Notification)]
+        assert [output.cause.subject for output in said] == wanted
 
 
 async def test_unannounced_object_is_not_abandoned(system: System) -> None:
@@ -279,6 +299,18 @@ async def _idle(system: System, stream: str, function: str) -> bool:
         state.name == function and not state.pending and not state.unacknowledged
         for state in await system.bus.state(stream)
     )
+
+
+async def _make_anew(system: System, *streams: str) -> None:
+    """Lose streams, and provision them again."""
+    link = await Link.open(system.settings.nats_url, name="tests", on_closed=None, timeout=30)
+    try:
+        for stream in streams:
+            await api(link, f"STREAM.DELETE.{stream}")
+    finally:
+        await link.aclose()
+    async with provisioned(system.stack):
+        pass
 
 
 async def _forget(system: System, media_id: str) -> None:
