@@ -2,7 +2,8 @@
 
 Both keep the same promises, held by one contract suite (`tests/events/contract.py`): a stream remembers message ids
 for its duplicate window whatever their subject; a delivery that is not acknowledged within `ack_wait` of its last
-heartbeat comes again; a nak with a delay comes again after it and occupies `max_ack_pending` meanwhile.
+heartbeat comes again; a nak with a delay comes again after it and occupies `max_ack_pending` meanwhile; a message that
+its stream has no more needs no acknowledgement.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence

@@ -132,11 +132,10 @@ class MemoryConsumer:
             self.ack(sequence)
         if self.full():
             return None
-        following = self._stream.messages(self.spec.subjects, self._next)
-        if not following:
-            return None
-        self._next = following[0].sequence + 1
-        return following[0]
+        found = next(self._stream.following(self.spec.subjects, self._next), None)
+        # What doesn't match is not looked at again.
+        self._next = (found.sequence if found else self._stream.last_sequence) + 1
+        return found
 
     def full(self) -> bool:
         """Whether as much is unacknowledged as may be; what waits for a nak's delay counts."""
@@ -148,6 +147,14 @@ class MemoryConsumer:
         if pending:
             pending.restart(None)
             self.pump()
+
+    def removed(self, sequence: int) -> None:
+        """The stream has it no more: nobody needs to acknowledge it, and it doesn't come again."""
+        pending = self._pending.pop(sequence, None)
+        if pending:
+            pending.restart(None)
+            # Not at once: it may be a look for the next message that made the stream forget this one.
+            asyncio.get_running_loop().call_soon(self.pump)
 
     def nak(self, sequence: int, delay: float) -> None:
         """Deliver it again after the delay, which may be longer than `ack_wait`."""

@@ -175,7 +175,7 @@ class MemoryBus:
     async def state(self, stream: str) -> list[ConsumerState]:
         """See `events.bus.Bus.state`."""
         await self._stream(stream)
-        return [each.state() for (name, _), each in self._consumers.items() if name == stream]
+        return [each.state() for each in self._consumers_of(stream)]
 
     async def alive(self) -> None:
         """See `events.bus.Bus.alive`."""
@@ -212,7 +212,9 @@ class MemoryBus:
             return Change(what, "drift", "subjects overlap with an existing stream")
         current = self._streams.get(spec.name)
         if current is None:
-            self._streams[spec.name] = self.stream_type(spec, self.clock, lambda each: self._kept(spec.name, each))
+            self._streams[spec.name] = self.stream_type(
+                spec, self.clock, lambda each: self._kept(spec.name, each), lambda each: self._removed(spec.name, each)
+            )
             return Change(what, "created")
         if current.spec == spec:
             return Change(what, "unchanged")
@@ -250,11 +252,17 @@ class MemoryBus:
             source = other.spec.source
             if source and source.stream == stream and matches(source.src, message.subject):
                 other.append(transformed(message.subject, source.src, source.dest), message.data, message.headers)
-        for (name, _), consumer in self._consumers.items():
-            if name == stream:
-                consumer.pump()
+        for consumer in self._consumers_of(stream):
+            consumer.pump()
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
+
+    def _removed(self, stream: str, sequence: int) -> None:
+        for consumer in self._consumers_of(stream):
+            consumer.removed(sequence)
+
+    def _consumers_of(self, stream: str) -> list[MemoryConsumer]:
+        return [each for (name, _), each in self._consumers.items() if name == stream]
 
 
 def _action(current: object, wanted: object) -> str:

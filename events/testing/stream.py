@@ -1,25 +1,27 @@
 """One stream in memory: messages, remembered ids, limits."""
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from events.bus import Expect, Published, Stored, StreamSpec, WrongLastSequence
 from events.testing.clock import Clock
-from events.testing.subjects import matches
+from events.testing.subjects import Subjects, matches
 
 
 class MemoryStream:
-    """A stream; `stored` is called after each message that it keeps."""
+    """A stream; `stored` is called after each message that it keeps, `removed` with the sequence of one that went."""
 
-    def __init__(self, spec: StreamSpec, clock: Clock, stored: Callable[[Stored], None]) -> None:
+    def __init__(
+        self, spec: StreamSpec, clock: Clock, stored: Callable[[Stored], None], removed: Callable[[int], None]
+    ) -> None:
         self.spec = spec
         self.last_sequence = 0
         self._clock = clock
         self._stored = stored
+        self._removed = removed
         self._epoch = datetime.now(UTC) - timedelta(seconds=clock.now())
         self._messages: dict[int, Stored] = {}
-        self._subjects: dict[str, list[int]] = {}
+        self._subjects = Subjects()
         self._ids: dict[str, tuple[int, float]] = {}
 
     def publish(
@@ -57,35 +59,32 @@ class MemoryStream:
         time = self._epoch + timedelta(seconds=self._clock.now())
         message = Stored(subject, self.last_sequence, data, dict(headers), time)
         self._messages[message.sequence] = message
-        same = self._subjects.setdefault(subject, [])
+        same = self._subjects.of(subject)
         same.append(message.sequence)
-        most = self.spec.max_per_subject
-        while most and len(same) > most:
-            self._messages.pop(same.pop(0), None)
+        while self.spec.max_per_subject and len(same) > self.spec.max_per_subject:
+            self.delete(same[0])
         self._stored(message)
         return message.sequence
 
     def messages(self, subjects: Iterable[str], start: int = 1) -> list[Stored]:
         """Messages from a sequence on, in order."""
+        return list(self.following(subjects, start))
+
+    def following(self, subjects: Iterable[str], start: int) -> Iterator[Stored]:
+        """The same, one by one: no further than is asked for."""
         self._expire()
         wanted = list(subjects)
-        sequences = list(self._messages)
-        return [
-            self._messages[sequence]
-            for sequence in sequences[bisect_left(sequences, start) :]
-            if any(matches(pattern, self._messages[sequence].subject) for pattern in wanted)
-        ]
+        first = next(iter(self._messages), self.last_sequence + 1)
+        for sequence in range(max(first, start), self.last_sequence + 1):
+            message = self._messages.get(sequence)
+            if message and any(matches(pattern, message.subject) for pattern in wanted):
+                yield message
 
     def last(self, subjects: Iterable[str]) -> list[Stored]:
         """The last message of each matching subject, in order."""
         self._expire()
-        wanted = list(subjects)
-        found = [
-            self._messages[sequences[-1]]
-            for subject, sequences in self._subjects.items()
-            if sequences and any(matches(pattern, subject) for pattern in wanted)
-        ]
-        return sorted(found, key=lambda each: each.sequence)
+        found = {same[-1] for pattern in subjects for same in self._subjects.matching(pattern)}
+        return [self._messages[sequence] for sequence in sorted(found)]
 
     def get(self, sequence: int) -> Stored | None:
         """One message."""
@@ -96,7 +95,8 @@ class MemoryStream:
         """Remove one message."""
         message = self._messages.pop(sequence, None)
         if message:
-            self._subjects[message.subject].remove(sequence)
+            self._subjects.of(message.subject).remove(sequence)
+            self._removed(sequence)
 
     def _expire(self) -> None:
         oldest = self._epoch + timedelta(seconds=self._clock.now() - self.spec.max_age)

@@ -1,6 +1,8 @@
 """Subjects and their wildcards: `*` is one token, `>` at the end is one or more."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 
 def matches(pattern: str, subject: str) -> bool:
@@ -12,6 +14,43 @@ def matches(pattern: str, subject: str) -> bool:
             return False
         tokens = tokens[: len(wanted)]
     return len(wanted) == len(tokens) and all(one in ("*", other) for one, other in zip(wanted, tokens, strict=True))
+
+
+@dataclass(slots=True)
+class Subjects:
+    """The sequences stored under each subject, found by a pattern without a look at every subject."""
+
+    here: list[int] = field(default_factory=list[int])
+    _tokens: "dict[str, Subjects]" = field(default_factory=dict[str, "Subjects"])
+
+    def of(self, subject: str) -> list[int]:
+        """Those of one subject, to read and to change."""
+        found = self
+        for token in subject.split("."):
+            found = found._tokens.setdefault(token, Subjects())
+        return found.here
+
+    def matching(self, pattern: str) -> Iterator[list[int]]:
+        """Those of each subject that matches, if it has any."""
+        return self.below(pattern.split("."))
+
+    def below(self, wanted: list[str]) -> Iterator[list[int]]:
+        """Those below this node whose remaining tokens match."""
+        if not wanted:
+            if self.here:
+                yield self.here
+            return
+        first, *rest = wanted
+        if first == ">":
+            # The rest of a subject, one token or more.
+            for each in self._tokens.values():
+                yield from each.below([])
+                yield from each.below(wanted)
+        elif first == "*":
+            for each in self._tokens.values():
+                yield from each.below(rest)
+        elif first in self._tokens:
+            yield from self._tokens[first].below(rest)
 
 
 def overlaps(one: str, other: str) -> bool:

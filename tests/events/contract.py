@@ -465,6 +465,27 @@ async def a_subject_keeps_no_more_than_its_limit(bus: Bus, name: str) -> None:
 
 
 @promise
+async def what_is_removed_needs_no_acknowledgement(bus: Bus, name: str) -> None:
+    """Removed by its subject's limit or by hand, an unacknowledged message makes room at once and never comes again."""
+    await bus.provision([stream(name, max_per_subject=1)], [worker(name, max_ack_pending=1)])
+    reader = await Reader.on(bus, name, want=10)
+    await publish(bus, name, "a")
+    await reader.have(1)
+    await publish(bus, name, "a")
+    await bus.delete(name, (await reader.have(2))[1].sequence)
+    await publish(bus, name, "b", "c")
+    third = (await reader.have(3))[2]
+    for gone in reader.got[:2]:
+        await gone.nak()
+        await gone.ack()
+    await third.ack()
+    await (await reader.have(4))[3].ack()
+    assert [(each.data, each.delivered) for each in reader.got] == [(b"a", 1), (b"a", 1), (b"b", 1), (b"c", 1)]
+    assert await unacknowledged(bus, name) == 0
+    await reader.drain()
+
+
+@promise
 async def a_stream_can_copy_another(bus: Bus, name: str) -> None:
     """A source's messages arrive under the rewritten subject."""
     copy = StreamSpec(
