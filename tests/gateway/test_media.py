@@ -62,6 +62,8 @@ async def test_it_says_whom_a_media_waits_for(gateway: Running) -> None:
 async def test_it_says_how_long_the_queue_is(gateway: Running) -> None:
     """Under way, the position at the function it waits for is the consumer's own figure; no more is promised."""
     probe = ConsumerSpec("MEDIA", "probe", ("media.scanned.>",))
+    # Whatever consumer another test left has that test's files in its queue.
+    await gateway.operator.provision(streams(Retention()), [], prune=True)
     await gateway.operator.provision(streams(Retention()), [probe])
     media_id = ""
     try:
