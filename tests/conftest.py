@@ -1,6 +1,8 @@
 """The real servers, started once for all tests that ask for them."""
 
+import gc
 from collections.abc import Generator
+from contextlib import contextmanager
 
 import pytest
 
@@ -9,6 +11,34 @@ from infra.local.threaded import ThreadedStack
 
 # Tests expect the built-in signatures, and SIGKILL loses nothing that NATS wrote without waiting for the disk.
 OPTIONS = StackOptions(sync_always=False, system_signatures=None)
+
+
+@contextmanager
+def _no_finalizers() -> Generator[None]:
+    """Keep garbage collection out of pytest's parser, which it uses to show a failure and to import what it rewrites.
+
+    A finalizer that raises is shown by parsing as well, and before Python 3.12.2 a parser inside a parser is a
+    SystemError that ends the run without a word on what failed: https://github.com/python/cpython/issues/106905.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show a failure."""
+    with _no_finalizers():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_terminal_summary() -> Generator[None]:
+    """Show all of them; hypothesis is imported here where no test did."""
+    with _no_finalizers():
+        return (yield)
 
 
 @pytest.fixture(scope="session")
