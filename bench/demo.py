@@ -21,7 +21,8 @@ from cli.connect import configuration, connected, following
 from cli.failures import PROBLEM, USAGE, explain
 from cli.installation import Installation
 from cli.lines import live
-from cli.output import out
+from cli.output import out, shown
+from cli.printable import printable, printable_lines
 from cli.tail import newest
 from cli.up import stop_on_signals
 from cli.upload import Wish, request_for, results_table
@@ -45,8 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     logs.configure(configuration().model_copy(update={"log_level": "warning"}))
     files = [Path(argument) for argument in arguments]
-    if missing := [str(file) for file in files if not file.is_file()]:
-        sys.stderr.write(f"No such file: {', '.join(missing)}.\n")
+    if wrong := [_unusable(file) for file in files if not file.is_file()]:
+        sys.stderr.write("".join(f"{printable(each)}.\n" for each in wrong))
         return USAGE
     data = Path(tempfile.mkdtemp(prefix="tidegate-demo-"))
     code = PROBLEM
@@ -57,13 +58,19 @@ def main(arguments: Sequence[str]) -> int:
         if explained is None:
             raise
         code = explained[0]
-        sys.stderr.write(f"{explained[1]}\n")
+        sys.stderr.write(f"{printable_lines(explained[1])}\n")
     finally:
         if code == PROBLEM:
             sys.stderr.write(f"The servers' logs and data are kept in {data}.\n")
         else:
             shutil.rmtree(data, ignore_errors=True)
     return code
+
+
+def _unusable(file: Path) -> str:
+    if file.is_dir():
+        return f"{file} is a directory: name its files"
+    return f"{file} is no file" if file.exists() else f"No such file: {file}"
 
 
 async def _stoppable(data: Path, files: Sequence[Path]) -> int:
@@ -101,7 +108,7 @@ async def _demo(data: Path, files: Sequence[Path]) -> int:
     for item in wrong:
         codes = f" ({' or '.join(item.codes)})" if item.codes else ""
         expected = " or ".join(item.expected) + codes
-        console.print(Text(f"✗ {item.name} should have been {expected}.", style="bold red"))
+        console.print(shown(f"✗ {item.name} should have been {expected}.", "bold red"))
     if not wrong:
         console.print(Text(f"✓ All {len(items)} files ended as they should.", style="bold green"))
     console.print(Text(f"Everything is stopped. {time.monotonic() - begun:.1f} s in all.", style="dim"))

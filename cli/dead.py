@@ -11,7 +11,8 @@ from uuid_utils import uuid7
 from cli.connect import connected, settings
 from cli.failures import PROBLEM, USAGE, CommandFailed
 from cli.lines import SHORT
-from cli.output import emit, note, out
+from cli.output import emit, note, out, shown
+from cli.printable import printable_lines
 from events import dead
 from events.bus import Bus, Stored
 from events.dead import DeadLetter
@@ -52,11 +53,18 @@ async def show(wanted: str, data: Path | None, *, as_json: bool) -> int:
         "attempts": f"{letter.attempts}",
     }
     for name, value in rows.items():
-        table.add_row(name, value)
-    table.add_row("error", Text(f"{letter.error}: {letter.message}", style="bold red"))
+        table.add_row(name, shown(value))
+    table.add_row("error", Text(printable_lines(f"{letter.error}: {letter.message}"), style="bold red"))
     out().print(table)
     if letter.traceback.strip():
-        out().print(Panel(Text(letter.traceback.rstrip()), title="traceback", title_align="left", border_style="dim"))
+        out().print(
+            Panel(
+                Text(printable_lines(letter.traceback.rstrip())),
+                title="traceback",
+                title_align="left",
+                border_style="dim",
+            )
+        )
     note(f"`tidegate trace {letter.about}` shows the media, `tidegate dead retry {letter.letter_id}` tries again.")
     return 0
 
@@ -76,12 +84,12 @@ async def retry(wanted: list[str], data: Path | None, *, everything: bool, as_js
             else:
                 retried.append(letter.letter_id)
                 if not as_json:
-                    out().print(f"{letter.letter_id}  given to {letter.function} again, for {letter.about}")
+                    out().print(shown(f"{letter.letter_id}  given to {letter.function} again, for {letter.about}"))
     if as_json:
         emit({"retried": retried, "failed": failed})
     else:
         for reason in failed.values():
-            out().print(Text(reason, style="bold red"))
+            out().print(shown(reason, "bold red"))
         if not chosen:
             out().print(Text("No dead letters.", style="green"))
     return PROBLEM if failed else 0
@@ -119,9 +127,9 @@ def _table(held: list[Held]) -> Table:
         table.add_row(
             letter.letter_id[:SHORT],
             f"{letter.time.astimezone():%m-%d %H:%M:%S}",
-            letter.function,
+            shown(letter.function),
             f"{letter.attempts}",
-            letter.about,
-            f"{letter.error}: {letter.message.splitlines()[0] if letter.message else ''}"[:200],
+            shown(letter.about),
+            shown(f"{letter.error}: {letter.message.splitlines()[0] if letter.message else ''}"[:200]),
         )
     return table

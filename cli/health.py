@@ -15,7 +15,7 @@ from rich.text import Text
 from cli.application import application
 from cli.connect import objects_of, settings
 from cli.failures import DOWN, PROBLEM, explain
-from cli.output import emit, out
+from cli.output import emit, out, shown
 from cli.unfinished import stuck
 from events import dead
 from events.bus import Bus, BusError, ConsumerState
@@ -196,7 +196,7 @@ def _show(findings: list[Finding]) -> None:
             table.add_row(
                 Text(_SIGNS[one.status], style=style),
                 one.name,
-                Text(one.detail, style=style if one.status != "up" else ""),
+                shown(one.detail, style if one.status != "up" else ""),
             )
     out().print(table)
     for one in loud:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from cli.output import clock, size, styled
+from cli.printable import printable
 from schemas.document import CloudEvent, event_name
 
 Data = dict[str, Any]
@@ -32,9 +33,9 @@ def moment(event: CloudEvent) -> datetime:
 
 
 def said(event: CloudEvent) -> str:
-    """What the event found, in a few words."""
+    """What the event found, in a few words that a terminal can take."""
     say = _SAYINGS.get(event_name(event))
-    return say(event["data"]) if say else ""
+    return printable(say(event["data"])) if say else ""
 
 
 def live(event: CloudEvent, who: str) -> Text:
@@ -43,9 +44,9 @@ def live(event: CloudEvent, who: str) -> Text:
     word = styled(event_name(event))
     word.pad_right(max(0, 12 - len(word)))
     line.append_text(word)
-    line.append(f"{who}  ", style="bold")
+    line.append(f"{printable(who)}  ", style="bold")
     if event["run"] != "0":
-        line.append(f"run {event['run'][-SHORT:]}  ", style="magenta")
+        line.append(f"run {printable(event['run'][-SHORT:])}  ", style="magenta")
     line.append(said(event), style="dim")
     return line
 

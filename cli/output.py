@@ -8,6 +8,8 @@ from functools import cache
 from rich.console import Console
 from rich.text import Text
 
+from cli.printable import printable
+
 # Whoever reads a pipe searches lines: they are not folded to fit a screen that isn't there.
 PIPED_COLUMNS = 200
 
@@ -41,19 +43,24 @@ def err() -> Console:
 
 
 def emit(value: object) -> None:
-    """Write one JSON value as one line on standard output, right away."""
-    sys.stdout.write(json.dumps(value, default=str, ensure_ascii=False) + "\n")
+    """Write one JSON value as one line of ASCII on standard output, right away."""
+    sys.stdout.write(json.dumps(value, default=str) + "\n")
     sys.stdout.flush()
 
 
 def note(text: str) -> None:
     """Tell the person something that is no result."""
-    err().print(Text(text, style="dim"))
+    err().print(shown(text, "dim"))
+
+
+def shown(text: object, style: str = "") -> Text:
+    """Anybody's words as one line: nothing in them is a command to the terminal, nor markup."""
+    return Text(printable(text), style=style)
 
 
 def styled(word: str) -> Text:
     """A state's or an event's name in its colour."""
-    return Text(word, style=STYLES.get(word, ""))
+    return shown(word, STYLES.get(word, ""))
 
 
 def clock(moment: datetime) -> str:

@@ -15,7 +15,7 @@ from cli.failures import PROBLEM, USAGE, CommandFailed
 from cli.graph import takes
 from cli.history import read_history
 from cli.lines import SHORT, clock, kind_of, moment
-from cli.output import emit, err, note, out, styled
+from cli.output import emit, err, note, out, shown, styled
 from cli.trace import checked
 from events.registry import Function, load
 from events.replay import again, new_run
@@ -115,10 +115,12 @@ def _show(given: Sequence[Given], to: str, run: str, *, dry_run: bool) -> None:
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for each in given:
         if each.event is None:
-            table.add_row(each.media_id, Text(each.problem, style="yellow"), "", "")
+            table.add_row(shown(each.media_id), shown(each.problem, "yellow"), "", "")
         else:
             at = clock(moment(each.event))
-            table.add_row(each.media_id, styled(event_name(each.event)), Text(f"of {at}", style="dim"), f"→ {to}")
+            table.add_row(
+                shown(each.media_id), styled(event_name(each.event)), Text(f"of {at}", style="dim"), f"→ {to}"
+            )
     out().print(table)
     if dry_run:
         note("Nothing was given: --dry-run.")

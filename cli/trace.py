@@ -14,13 +14,14 @@ from cli.graph import takes
 from cli.history import Given, History, read_history
 from cli.lines import SHORT, function_of, moment, said
 from cli.outcome import outcome
-from cli.output import clock, emit, err, out, styled
+from cli.output import clock, emit, err, out, shown, styled
+from cli.printable import printable
 from events.registry import load
 from schemas.document import TERMINAL_STATES, CloudEvent, event_name
 from schemas.events import EVENTS
 from schemas.subjects import FIRST_RUN
 
-Row = tuple[datetime, str, Text, str, str, str, str]
+Row = tuple[datetime, Text, Text, Text, Text, Text, Text]
 
 TOKENS = frozenset(".*> \t\r\n\0")
 
@@ -87,9 +88,9 @@ def _report(history: History) -> dict[str, Any]:
 def _show(history: History) -> None:
     ended = outcome(history.fold)
     console = out()
-    console.print(Text.assemble((history.media_id, "bold"), "  ", styled(ended.state), "  ", ended.why))
+    console.print(Text.assemble((history.media_id, "bold"), "  ", styled(ended.state), "  ", shown(ended.why)))
     if ended.where:
-        console.print(Text(ended.where, style="dim"))
+        console.print(shown(ended.where, "dim"))
     console.print()
     console.print(_timeline(history))
     for letter in history.letters:
@@ -97,13 +98,13 @@ def _show(history: History) -> None:
         console.print(
             Text.assemble(
                 ("dead letter ", "bold red"), letter.letter_id, f"  {letter.function}, {letter.attempts} attempts: "
-            ).append(f"{letter.error}: {letter.message}", style="red")
+            ).append(printable(f"{letter.error}: {letter.message}"), style="red")
         )
     if waiting := waits_for(history):
         console.print()
         console.print(Text.assemble("waits for ", (", ".join(waiting), "bold cyan")))
     for gap in history.gaps:
-        err().print(Text(f"Incomplete: {gap}", style="yellow"))
+        err().print(shown(f"Incomplete: {gap}", "yellow"))
 
 
 def _timeline(history: History) -> Table:
@@ -129,13 +130,14 @@ def _timeline(history: History) -> Table:
 def _said(event: CloudEvent) -> Row:
     run, cause = str(event["run"]), str(event.get("causationid") or "")
     word = styled(event_name(event))
-    return moment(event), function_of(event), word, _run(run), event["id"][:SHORT], cause[:SHORT], said(event)
+    rest = (_run(run), event["id"][:SHORT], cause[:SHORT], said(event))
+    return moment(event), shown(function_of(event)), word, *map(shown, rest)
 
 
 def _given(given: Given) -> Row:
-    word = Text(f"→ {given.function}", style="magenta")
+    word = shown(f"→ {given.function}", "magenta")
     name = f"given again{f': {given.name}' if given.name else ''}"
-    return given.time, "", word, _run(given.run), "", given.event_id[:SHORT], name
+    return given.time, Text(), word, *map(shown, (_run(given.run), "", given.event_id[:SHORT], name))
 
 
 def _run(run: str) -> str:

@@ -19,7 +19,8 @@ from cli.connect import settings
 from cli.credentials import issued_for
 from cli.failures import DOWN, PROBLEM, USAGE, CommandFailed
 from cli.outcome import Outcome, outcome
-from cli.output import emit, err, out, styled
+from cli.output import emit, err, out, shown, styled
+from cli.printable import printable
 from schemas.api import UploadRequest
 from schemas.document import Fold, event_name
 from schemas.model import LANES
@@ -94,7 +95,7 @@ def results_table(results: Sequence[Result]) -> Table:
     table.add_column("where", overflow="fold", style="dim", no_wrap=out().width >= WIDE)
     for result in results:
         seconds = "" if result.seconds is None else f"{result.seconds:.2f} s"
-        table.add_row(result.file, styled(result.state), result.why, seconds, result.where or "-")
+        table.add_row(shown(result.file), styled(result.state), shown(result.why), seconds, shown(result.where or "-"))
     return table
 
 
@@ -103,7 +104,7 @@ class _Line:
 
     def __init__(self, progress: Progress, file: Path) -> None:
         self._progress = progress
-        self._task: TaskID = progress.add_task(file.name, total=file.stat().st_size, said="")
+        self._task: TaskID = progress.add_task(printable(file.name), total=file.stat().st_size, said="")
 
     def bytes(self, count: int) -> None:
         """So many bytes more were sent."""
@@ -111,16 +112,16 @@ class _Line:
 
     def say(self, word: str) -> None:
         """Where the file is."""
-        self._progress.update(self._task, said=word)
+        self._progress.update(self._task, said=printable(word))
 
 
 def _progress(*, shown: bool) -> Progress:
     return Progress(
         SpinnerColumn(finished_text=" "),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         DownloadColumn(binary_units=True),
-        TextColumn("{task.fields[said]}", style="cyan"),
+        TextColumn("{task.fields[said]}", style="cyan", markup=False),
         console=err(),
         transient=True,
         disable=not shown,
