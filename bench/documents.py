@@ -23,8 +23,10 @@ from rich.table import Table
 from bench.pdf import unique_pdf
 from bench.processes import Account, resident
 from bench.references import OPERATIONS, PDF, bare, sdk_loop
+from cli.connect import configuration
 from cli.installation import Installation
 from events.nats import NatsBus
+from infra import logs
 from infra.bucket import provision_bucket
 from infra.presign import Presigner
 from infra.tokens import issue
@@ -231,6 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-sdk", dest="sdk", action="store_false", help="leave the SDK reference out")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
+    logs.configure(configuration().model_copy(update={"log_level": "warning"}))
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as data:
         result = uvloop.run(measure(options, Path(data)))
     if options.json:

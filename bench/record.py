@@ -23,6 +23,7 @@ from uuid_utils import uuid7
 
 from bench.documents import Clients, settled
 from cli.application import application, policy, services
+from cli.connect import configuration
 from cli.installation import Installation
 from cli.worker import chosen
 from events.envelope import HEADERS
@@ -30,6 +31,7 @@ from events.nats import NatsBus
 from events.registry import Function, Registry, function
 from events.streams import consumer
 from events.worker import Worker
+from infra import logs
 from infra.context import Services
 from infra.tokens import issue
 from schemas.document import CloudEvent, event_name
@@ -136,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="rounds, medians are taken (default 3)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
+    logs.configure(configuration().model_copy(update={"log_level": "warning"}))
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as data:
         result = uvloop.run(measure(options.media, options.rounds, Path(data)))
     if options.json:
