@@ -19,10 +19,20 @@ def policies(bucket: str) -> dict[str, dict[str, object]]:
     """The policy document of every job.
 
     `signer` lends its rights to whoever holds a presigned URL, hence nothing but new objects under temp/: a signer
-    that could read would let an upload copy any object it can read (`x-amz-copy-source` need not be signed).
+    that could read would let an upload copy any object it can read (`x-amz-copy-source` need not be signed), and one
+    that could name a version would let a form, whose URL isn't signed, replace the bytes of a version that was read
+    already (`?versionId=`). MinIO looks for a condition's value among the request's headers first, so a header named
+    `versionid` hides the query from it: the functions bind every step to one SHA-256 as well.
     """
     return {
-        "signer": _policy(_allow(["PutObject"], bucket, "temp/*")),
+        "signer": _policy(
+            {
+                **_allow(["PutObject"], bucket, "temp/*"),
+                "Condition": {"StringEquals": {"s3:authType": ["REST-QUERY-STRING", "POST"]}},
+            },
+            _deny_put(bucket, "s3:versionid", "?*"),
+            _unsigned(bucket),
+        ),
         "functions": _policy(
             _allow(
                 ["GetObject", "GetObjectVersion", "DeleteObject", "DeleteObjectVersion", "AbortMultipartUpload"],
@@ -36,9 +46,12 @@ def policies(bucket: str) -> dict[str, dict[str, object]]:
             ),
             _allow(["PutObject", "AbortMultipartUpload"], bucket, "quarantine/*"),
             _allow(["ListBucket", "ListBucketVersions", "GetBucketLocation"], bucket),
+            _unsigned(bucket),
         ),
-        "gateway": _policy(_allow(["GetObject"], bucket, "permanent/*"), _allow(["GetBucketLocation"], bucket)),
-        "operator": _policy(_allow(["*"], bucket), _allow(["*"], bucket, "*")),
+        "gateway": _policy(
+            _allow(["GetObject"], bucket, "permanent/*"), _allow(["GetBucketLocation"], bucket), _unsigned(bucket)
+        ),
+        "operator": _policy(_allow(["*"], bucket), _allow(["*"], bucket, "*"), _unsigned(bucket)),
     }
 
 
@@ -50,6 +63,24 @@ def _allow(actions: Sequence[str], bucket: str, *keys: str) -> dict[str, object]
     """Allow actions on the bucket itself, or on objects in it."""
     resources = [f"arn:aws:s3:::{bucket}/{key}" for key in keys] or [f"arn:aws:s3:::{bucket}"]
     return {"Effect": "Allow", "Action": [f"s3:{action}" for action in actions], "Resource": resources}
+
+
+def _unsigned(bucket: str) -> dict[str, object]:
+    """Refuse what MinIO stores without looking at its signature, under any access key that is known.
+
+    https://nvd.nist.gov/vuln/detail/CVE-2026-41145. The header that opens the hole is the one that is compared, so no
+    other can hide it; `s3:authType` could be told otherwise by a header or a parameter of that name.
+    """
+    return _deny_put(bucket, "s3:x-amz-content-sha256", "STREAMING-UNSIGNED-*")
+
+
+def _deny_put(bucket: str, key: str, pattern: str) -> dict[str, object]:
+    """Deny writing anything in the bucket by requests of which this is true."""
+    return {
+        **_allow(["PutObject"], bucket, "*"),
+        "Effect": "Deny",
+        "Condition": {"StringLike": {key: [pattern]}},
+    }
 
 
 def provision_access(settings: Settings, users: Mapping[str, tuple[str, str]]) -> list[str]:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from infra.local.binaries import find_binaries
 from infra.local.process import Before, Process, Ready
 from infra.local.signatures import SYSTEM_DATABASES, install_signatures
 from infra.local.state import Role, StackInfo, keep_ports, keep_secrets, stack_lock, write_private
+from infra.local.together import together
 from infra.settings import Settings
 
 _UNIX_PATH_BYTES = 100  # the kernel's limit is 107, clamd needs some for itself
@@ -106,7 +106,7 @@ class LocalStack:
                 binaries=vars(binaries),
             )
             self._define()
-            await _together(self._start_notified(), self._start_mongo(), self.clamd.start())
+            await together(self._start_notified(), self._start_mongo(), self.clamd.start())
             write_private(self.data / "stack.json", self.info.model_dump_json(indent=2))
         except BaseException:
             await self.stop()
@@ -172,7 +172,7 @@ class LocalStack:
             [info.binaries["nats"], "-c", store["nats"] / "nats.conf"],
             ready=lambda: nats.ready(ports["nats"], "operator", passwords["operator"]),
         )
-        root = ("root", secret["minio_root"])
+        root = (secret["minio_root_name"], secret["minio_root"])
         self.minio = self._process(
             "minio",
             [info.binaries["minio"], "server", "--quiet", "--address", f"127.0.0.1:{ports['minio']}", store["minio"]],
@@ -231,13 +231,3 @@ class LocalStack:
         short = Path(tempfile.mkdtemp(prefix="tidegate-"))
         self._held.callback(shutil.rmtree, short, ignore_errors=True)
         return short
-
-
-async def _together(*starts: Coroutine[Any, Any, None]) -> None:
-    """Run all at once; when one fails, cancel the others and raise its error."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for start in starts:
-                group.create_task(start)
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None

@@ -20,7 +20,9 @@ Role = Literal["functions", "gateway", "operator", "subscriber", "root"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 _SECRET_NAMES = (
-    *("minio_root", "minio_signer", "minio_functions", "minio_gateway", "minio_operator"),
+    # MinIO's administrator has no name that can be guessed: a known one is enough for CVE-2026-41145, and no policy
+    # binds an administrator.
+    *("minio_root_name", "minio_root", "minio_signer", "minio_functions", "minio_gateway", "minio_operator"),
     *("nats_operator", "nats_minio", "nats_functions", "nats_gateway", "nats_subscriber"),
     *("mongo_root", "mongo_functions", "mongo_gateway", "mongo_operator"),
     "jwt",
@@ -75,7 +77,7 @@ class StackInfo(BaseModel):
         minio = f"http://127.0.0.1:{self.ports['minio']}"
         variables |= {
             "TIDEGATE_MINIO_URL": minio,
-            "TIDEGATE_MINIO_ACCESS_KEY": role,
+            "TIDEGATE_MINIO_ACCESS_KEY": self.secrets["minio_root_name"] if role == "root" else role,
             "TIDEGATE_MINIO_SECRET_KEY": self.secrets[f"minio_{role}"],
             "TIDEGATE_MONGO_URL": self._mongo_url("operator" if role == "root" else role),
             "TIDEGATE_CLAMD_SOCKET": str(self.clamd_socket),

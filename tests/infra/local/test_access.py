@@ -1,10 +1,14 @@
 """One credential per job: each can do its work, and nothing of anybody else's."""
 
 import asyncio
+import http.client
 import io
+import tarfile
+import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from minio import Minio
@@ -16,6 +20,7 @@ from pymongo.errors import OperationFailure
 from infra.bucket import admin_client, provision_bucket
 from infra.local.state import Role
 from infra.local.threaded import ThreadedStack
+from infra.presign import PostForm, Presigner
 from tests.infra.local.on_nats import on_nats
 
 STREAMS: dict[str, dict[str, object]] = {
@@ -179,14 +184,86 @@ def denied(act: Callable[[], object]) -> bool:
     return False
 
 
-def test_the_signer_only_puts_under_temp(stack: ThreadedStack, bucket: str) -> None:
-    """A presigned URL lends the signer's rights, so they are next to nothing."""
+def ask(method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Send a request as a client would, whatever it likes to add; the status and the version that was made."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    try:
+        connection.request(method, f"{parts.path}?{parts.query}", body, dict(headers or {}))
+        with connection.getresponse() as response:
+            return response.status, response.headers.get("x-amz-version-id", "")
+    finally:
+        connection.close()
+
+
+def send(form: PostForm, body: bytes, query: str = "") -> tuple[int, str]:
+    """Post a form, to its URL with a query of the client's own."""
+    parts = [f'name="{name}"\r\n\r\n{value}' for name, value in form.fields.items()]
+    parts += [f'name="file"; filename="file"\r\n\r\n{body.decode()}']
+    content = "".join(f"--limit\r\nContent-Disposition: form-data; {part}\r\n" for part in parts) + "--limit--\r\n"
+    return ask("POST", form.url + query, content.encode(), {"Content-Type": "multipart/form-data; boundary=limit"})
+
+
+@pytest.fixture
+def presigner(stack: ThreadedStack, bucket: str) -> Presigner:
+    """Signs uploads as the gateway does."""
+    return Presigner.uploads(stack.settings("gateway"))
+
+
+def test_the_signer_only_puts_under_temp(stack: ThreadedStack, bucket: str, presigner: Presigner) -> None:
+    """A presigned URL lends the signer's rights, so they are next to nothing; its key alone does nothing at all."""
+    signed = presigner.presign_put("temp/signed", content_type="text/plain", size=4, expires=60)
+    assert ask("PUT", signed.url, b"text", signed.headers)[0] == 200
+    elsewhere = presigner.presign_put("permanent/signed", content_type="text/plain", size=4, expires=60)
+    assert ask("PUT", elsewhere.url, b"text", elsewhere.headers)[0] == 403
+    copy = presigner.presign_put("temp/copied", content_type="text/plain", size=0, expires=60)
+    source = {"x-amz-copy-source": f"/{bucket}/temp/signed"}
+    assert ask("PUT", copy.url, b"", copy.headers | source)[0] == 403
     signer = as_job(stack, "signer")
-    assert put(signer, bucket, "temp/signed")
+    assert denied(lambda: put(signer, bucket, "temp/by its key"))
     assert denied(lambda: signer.get_object(bucket_name=bucket, object_name="temp/signed"))
     assert denied(lambda: signer.remove_object(bucket_name=bucket, object_name="temp/signed"))
-    assert denied(lambda: put(signer, bucket, "permanent/signed"))
     assert denied(lambda: list(signer.list_objects(bucket_name=bucket)))
+
+
+def test_a_form_names_no_version(stack: ThreadedStack, bucket: str, presigner: Presigner) -> None:
+    """A form's URL isn't signed; a version in it, which would replace that version's bytes, is refused."""
+    form = presigner.post_policy("temp/form", content_type="text/plain", least=0, most=100, expires=60)
+    status, version = send(form, b"first")
+    assert status == 204
+    for query in (f"?versionId={version}", f"?versionId={version}&versionid=", f"?versionid=&versionId={version}"):
+        assert send(form, b"other", query)[0] == 403
+    with as_job(stack, "operator").get_object(bucket_name=bucket, object_name="temp/form", version_id=version) as kept:
+        assert kept.read() == b"first"
+    assert send(form, b"other")[1] not in ("", version)
+
+
+@pytest.mark.parametrize("hiding", [{}, {"authtype": "POST"}, {"authtype": "REST-HEADER"}], ids=["", "post", "header"])
+@pytest.mark.parametrize("job", ["signer", "functions", "gateway", "operator", "root"])
+@pytest.mark.parametrize("prefix", ["temp", "permanent", "records", "quarantine"])
+def test_nobody_writes_without_a_signature(
+    stack: ThreadedStack, bucket: str, job: str, prefix: str, hiding: dict[str, str]
+) -> None:
+    """An archive that MinIO would unpack without looking at its signature is refused under every access key."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        member = tarfile.TarInfo("unsigned")
+        member.size = 4
+        tar.addfile(member, io.BytesIO(b"evil"))
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    headers = {
+        "x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        "x-amz-date": now,
+        "x-amz-meta-snowball-auto-extract": "true",
+        "x-amz-meta-minio-snowball-prefix": prefix,
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={job}/{now[:8]}/us-east-1/s3/aws4_request, "
+        f"SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature={'0' * 64}",
+        **hiding,
+    }
+    url = f"{stack.settings('operator').minio_url}/{bucket}/{prefix}/archive"
+    assert ask("PUT", url, archive.getvalue(), headers)[0] == 403
+    assert ask("PUT", url + "?authType=POST", archive.getvalue(), headers)[0] == 403
+    assert not list(as_job(stack, "operator").list_objects(bucket_name=bucket, prefix=f"{prefix}/unsigned"))
 
 
 def test_functions_read_temp_and_write_elsewhere(stack: ThreadedStack, bucket: str) -> None:
