@@ -10,6 +10,9 @@ from schemas.events import Identified, Quarantined, Scanned
 from schemas.media import Verdict
 from schemas.model import LONGEST_LABEL
 
+UNVERSIONED = "unversioned"
+"""An operator's own signatures, of which neither clamd nor the settings say a name."""
+
 
 @function(on=Identified, timeout=900, concurrency=8)
 async def scan(event: Identified, ctx: Context) -> Scanned | Quarantined:
@@ -21,7 +24,7 @@ async def scan(event: Identified, ctx: Context) -> Scanned | Quarantined:
         # Shortened, since a database may name its signatures as it likes, and a finding must be said.
         signature=found.signature and found.signature[:LONGEST_LABEL],
         engine=found.version.engine[:LONGEST_LABEL],
-        signatures=str(found.version.signatures or ctx.settings.signatures_label)[:LONGEST_LABEL],
+        signatures=str(found.version.signatures or ctx.settings.signatures_label or UNVERSIONED)[:LONGEST_LABEL],
         bytes_scanned=found.size,
         sha256=found.sha256,
     )
