@@ -10,7 +10,7 @@ from rich.text import Text
 from cli.application import application
 from cli.connect import connected, settings
 from cli.failures import PROBLEM, explain
-from cli.graph import flowchart, in_order, loose_ends, name_of
+from cli.graph import also_emitted, flowchart, in_order, loose_ends, name_of
 from cli.output import emit, note, out
 from events.bus import ConsumerState
 from events.registry import Function, load
@@ -29,6 +29,7 @@ async def functions(data: Path | None, *, check: bool, mermaid: bool, as_json: b
         emit(
             {
                 "functions": [_described(each, states.get(each.name) if states else None) for each in installed],
+                "reachable": states is not None,
                 "lag_known": states is not None,
                 "findings": [
                     {"function": each.function, "event": each.event, "problem": each.problem} for each in found
@@ -67,6 +68,7 @@ def _described(function: Function, state: ConsumerState | None) -> dict[str, Any
         "kinds": list(function.kinds),
         "every": function.every,
         "emits": [name_of(model) for model in function.outputs],
+        "also_emits": [name_of(model) for model in also_emitted(function)],
         "timeout": function.timeout,
         "concurrency": function.concurrency,
         "consumer": None
@@ -97,11 +99,16 @@ def _table(installed: Sequence[Function], states: dict[str, ConsumerState] | Non
         takes = f"every {function.every:g} s" if function.every else ", ".join(map(name_of, function.inputs))
         if function.kinds:
             takes += f" ({', '.join(function.kinds)})"
-        row: list[str | Text] = [takes, function.name, ", ".join(map(name_of, function.outputs)) or "-"]
+        row: list[str | Text] = [takes, function.name, _emits(function)]
         if states is not None:
             row += _standing(states.get(function.name))
         table.add_row(*row)
     return table
+
+
+def _emits(function: Function) -> Text:
+    emits, also = (", ".join(map(name_of, models)) for models in (function.outputs, also_emitted(function)))
+    return Text.assemble(emits or ("" if also else "-"), (f"{' ' if emits else ''}+ {also}" if also else "", "dim"))
 
 
 def _standing(state: ConsumerState | None) -> list[str | Text]:

@@ -99,6 +99,19 @@ def takes(function: Function, model: type) -> bool:
     return model in function.inputs or (MediaEvent in function.inputs and issubclass(model, MediaEvent))
 
 
+def also_emitted(function: Function) -> tuple[type[MediaEvent], ...]:
+    """What the runtime says for a function beside its outputs: its refusal, and that it gave up.
+
+    Any function that works on a media's object may raise `Reject` at any time. Whoever announces no failure
+    (`record`, `finish`, `discard`) says neither: a dead letter is all there is.
+    """
+    taken = [model for model in function.inputs if issubclass(model, MediaEvent)]
+    if not taken or not function.announces_failure:
+        return ()
+    refuses = any("object" in model.model_fields for model in taken) and Rejected not in function.outputs
+    return (Rejected, Failed) if refuses else (Failed,)
+
+
 def name_of(model: type) -> str:
     """An event's name; `every event` for their base."""
     if model is MediaEvent:

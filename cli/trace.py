@@ -130,14 +130,14 @@ def _timeline(history: History) -> Table:
 def _said(event: CloudEvent) -> Row:
     run, cause = str(event["run"]), str(event.get("causationid") or "")
     word = styled(event_name(event))
-    rest = (_run(run), event["id"][:SHORT], cause[:SHORT], said(event))
-    return moment(event), shown(function_of(event)), word, *map(shown, rest)
+    by, ids = shown(function_of(event)), (shown(event["id"][:SHORT]), shown(cause[:SHORT]))
+    return moment(event), by, word, shown(_run(run)), *ids, shown(said(event))
 
 
 def _given(given: Given) -> Row:
     word = shown(f"→ {given.function}", "magenta")
     name = f"given again{f': {given.name}' if given.name else ''}"
-    return given.time, Text(), word, *map(shown, (_run(given.run), "", given.event_id[:SHORT], name))
+    return given.time, Text(), word, shown(_run(given.run)), Text(), shown(given.event_id[:SHORT]), shown(name)
 
 
 def _run(run: str) -> str:

@@ -27,19 +27,22 @@ MINIO = {"TIDEGATE_MINIO_ACCESS_KEY": "x", "TIDEGATE_MINIO_SECRET_KEY": "y"}
 
 @pytest.mark.parametrize("command", ASKING, ids=" ".join)
 def test_without_an_installation_a_command_says_so(tmp_path: Path, command: tuple[str, ...]) -> None:
-    """Exit code 3 and how to start one; nothing on standard output."""
+    """Exit code 3 and how to start one, as a sentence and as JSON."""
     answer = tidegate(*command, "--json", cwd=tmp_path)
-    assert (answer.code, answer.out) == (3, "")
+    assert answer.code == 3
+    assert answer.json["error"]["code"] == "dependency_down"
+    assert answer.json["error"]["message"] in answer.err
     assert "tidegate up" in answer.err
+    assert tidegate(*command, cwd=tmp_path).out == ""
 
 
 @pytest.mark.parametrize("command", [("trace", "x"), ("dead", "ls"), ("provision",), ("tail",)], ids=" ".join)
 def test_nats_that_is_away_is_named(command: tuple[str, ...]) -> None:
     """Exit code 3, which server, and which variable says where it is."""
     answer = tidegate(*command, "--json", variables={"TIDEGATE_NATS_URL": "nats://u:p@127.0.0.1:9", **MINIO})
-    assert (answer.code, answer.out) == (3, "")
+    assert (answer.code, answer.json["error"]["code"]) == (3, "dependency_down")
     assert "TIDEGATE_NATS_URL" in answer.err
-    assert "u:p" not in answer.err
+    assert "u:p" not in answer.err + answer.out
 
 
 def test_a_setting_that_can_t_be_is_a_usage_error() -> None:
@@ -48,6 +51,39 @@ def test_a_setting_that_can_t_be_is_a_usage_error() -> None:
     assert answer.code == 2
     assert "TIDEGATE_ATTEMPTS" in answer.err
     assert "secretive" not in answer.err
+
+
+def test_settings_that_contradict_each_other_are_a_usage_error() -> None:
+    """An upload may not come after its request is forgotten; the sentence names the settings."""
+    answer = tidegate("health", variables={"TIDEGATE_MEDIA_RETENTION_SECONDS": "4500"})
+    assert answer.code == 2
+    assert "TIDEGATE_UPLOAD_EXPIRES_SECONDS + TIDEGATE_ABANDONED_AFTER_SECONDS (4500 s)" in answer.err
+    assert "TIDEGATE_: " not in answer.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("levitate",), ("health", "--loud"), ("trace",), ("trace", "a.*"), ("replay", "--id", "x"), ("bench", "x")],
+    ids=" ".join,
+)
+def test_a_usage_error_is_json_too(command: tuple[str, ...]) -> None:
+    """With --json its sentence is also on standard output, where a program looks; the exit code is the same."""
+    answer = tidegate(*command, "--json", variables={"TIDEGATE_NATS_URL": "nats://127.0.0.1:9"})
+    assert answer.code == 2
+    assert answer.json["error"]["code"] == "usage"
+    assert answer.json["error"]["message"].split()[0] in answer.err
+    assert tidegate(*command, variables={"TIDEGATE_NATS_URL": "nats://127.0.0.1:9"}).out == ""
+
+
+def test_functions_says_what_the_runtime_emits_for_them() -> None:
+    """A refusal and a failure are no outputs of a handler, and follow all the same; nothing is known of its lag."""
+    answer = tidegate("functions", "--json", variables={"TIDEGATE_NATS_URL": "nats://127.0.0.1:9"})
+    assert answer.code == 0
+    assert answer.json["reachable"] is False
+    also = {each["name"]: each["also_emits"] for each in answer.json["functions"]}
+    assert [also[name] for name in ("identify", "scan", "probe")] == [["rejected", "failed"]] * 3
+    assert [also[name] for name in ("record", "finish", "discard", "sweep", "receive")] == [[]] * 5
+    assert "+ rejected, failed" in tidegate("functions").out
 
 
 def test_an_unknown_command_is_a_usage_error() -> None:
