@@ -69,6 +69,8 @@ def configuration() -> Settings:
     except ValidationError as error:
         problems = "; ".join(
             f"TIDEGATE_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
+            if problem["loc"]
+            else problem["msg"].removeprefix("Value error, ")
             for problem in error.errors(include_input=False)
         )
         raise CommandFailed(USAGE, f"The settings can't be used: {problems}.") from None

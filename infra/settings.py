@@ -1,9 +1,9 @@
 """Every setting of every process, in one typed class; nothing else reads the environment."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -85,7 +85,8 @@ class Settings(BaseSettings):
 
     sandbox: Literal["required", "rlimits"] = Field(
         default="required",
-        description="`required`: decoders run under bubblewrap or nothing starts; `rlimits`: resource limits alone.",
+        description="`required`: decoders run under bubblewrap or nothing starts; `rlimits`: resource limits and a "
+        "system call filter alone, and a child that a file took over can read whatever its user can read.",
     )
     decoder_processes: Annotated[int, Field(ge=1)] = Field(default=2, description="Warm decoder children a process.")
     decoder_memory_bytes: int = Field(default=512 * MIB, description="Memory limit of one decoder child.")
@@ -94,3 +95,15 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     log_format: Literal["console", "json"] = Field(default="console", description="How logs are written.")
+
+    @model_validator(mode="after")
+    def _requests_outlive_uploads(self) -> Self:
+        """`sweep` finds what never came by its `requested`, which must still be there when the patience ends."""
+        longest = self.upload_expires_seconds + self.abandoned_after_seconds
+        if longest >= self.media_retention_seconds:
+            raise ValueError(
+                "TIDEGATE_UPLOAD_EXPIRES_SECONDS + TIDEGATE_ABANDONED_AFTER_SECONDS "
+                f"({longest:g} s) must be less than TIDEGATE_MEDIA_RETENTION_SECONDS "
+                f"({self.media_retention_seconds:g} s): an upload would be forgotten while it may still come"
+            )
+        return self
