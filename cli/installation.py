@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +12,7 @@ from typing import Any, Self
 from infra.local.process import Process
 from infra.local.stack import LocalStack, StackOptions
 from infra.local.state import ROLES, Role, StackInfo
+from infra.local.together import together
 from infra.settings import Settings
 
 Progress = Callable[[str], None]
@@ -71,7 +72,7 @@ class Installation:
             self._progress("streams, bucket, functions and gateway")
             self._define()
             # Functions wait for their consumers, and the gateway for its stream: Python starts meanwhile.
-            await _together(self._provision(), self.functions.start(), self.gateway.start())
+            await together(self._provision(), self.functions.start(), self.gateway.start())
         except BaseException:
             await self.stop()
             raise
@@ -139,13 +140,3 @@ async def answers(port: int, path: str) -> bool:
         return b" 200 " in await reader.readline()
     finally:
         writer.close()
-
-
-async def _together(*starts: Coroutine[Any, Any, None]) -> None:
-    """Run all at once; when one fails, cancel the others and raise its error."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for start in starts:
-                group.create_task(start)
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
