@@ -19,6 +19,7 @@ from schemas.events import EVENTS, Abandoned, Requested
 from schemas.notification import Notification
 from schemas.subjects import happened, temp_key
 
+CLOCK_SKEW = timedelta(minutes=1)
 PAGE = 128
 """Four questions each: the stream answers 1,024 at once."""
 TEMP = "temp/"
@@ -63,7 +64,9 @@ async def _keep(cursor: str, place: str, ctx: Context) -> None:
 
 async def _missed(page: Sequence[Entry], old: datetime, ctx: Context) -> list[Notification]:
     """Of a page of temp/, the versions that no event knows."""
-    entries = [entry for entry in page if entry.last_modified < old and not entry.is_delete_marker]
+    # A client can have MinIO store any time (`X-Minio-Source-Mtime`): one that is yet to come makes no object young.
+    future = datetime.now(UTC) + CLOCK_SKEW
+    entries = [entry for entry in page if not old <= entry.last_modified <= future and not entry.is_delete_marker]
     # A listing has the newest version of a key first; the oldest has the best claim to be the media.
     entries.sort(key=lambda entry: (entry.key, entry.last_modified))
     if not entries:

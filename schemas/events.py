@@ -16,6 +16,7 @@ from schemas.probe import DocumentProbe
 
 RejectCode = Literal[
     "foreign",
+    "changed",
     "empty",
     "too_large",
     "type_mismatch",

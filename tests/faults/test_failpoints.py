@@ -20,8 +20,7 @@ import pytest
 
 from cli.application import subject
 from events.dead import letters, retry
-from events.envelope import HEADERS, Envelope, begin, derive_id
-from events.invoke import Invoke
+from events.envelope import HEADERS, begin, derive_id
 from events.registry import load, registry
 from events.ticks import Ticker
 from infra.local.process import Process
@@ -270,13 +269,15 @@ async def test_killed_at_every_point(own_stack: ThreadedStack, tmp_path: Path, w
 
 
 async def tamper(run: Campaign, media_id: str) -> None:
-    """Let `promote` copy a file that is not what was scanned: it takes the copy back, again and again, and gives up."""
+    """Let `promote` copy a file that is not what was scanned: it takes the copy back, and the file is rejected."""
     probed = await run.system.happens(media_id, "probed")
     probed["data"]["object"]["sha256"] = "0" * 64
-    await Invoke("promote", Envelope.model_validate(probed)).publish(run.system.bus, "tamper")
-    await poll(lambda: run.letter("promote", media_id, "ChecksumMismatch"), 60)
+    run.expected[media_id] = Expected("rejected", also=frozenset({"failed"}))
+    await run.system.replay("promote", probed)
+    rejected = await run.system.happens(media_id, "rejected", patience=60)
+    assert rejected["data"]["code"] == "changed"
     async for stored, letter in letters(run.system.bus):
-        if letter.error == "ChecksumMismatch":
+        if letter.about == media_id:
             await run.system.bus.delete("DEAD", stored.sequence)
     assert f"permanent/{media_id}/original.pdf" not in await run.system.keys(media_id)
 

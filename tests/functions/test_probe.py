@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic_core import from_json
 
+from events.errors import Reject
 from functions.probe import probe
 from infra.local.threaded import ThreadedStack
 from schemas.events import Probed, Scanned
@@ -50,6 +51,23 @@ async def test_progress_of_a_large_file(system: System, monkeypatch: pytest.Monk
     for _, each in said:
         assert (each["function"], each["total"]) == ("probe", len(TEXT))
         assert 0 < each["done"] < len(TEXT)
+
+
+async def test_other_bytes_than_scanned(system: System) -> None:
+    """What isn't what was scanned is rejected before a decoder sees it."""
+    event = await scanned(system, TEXT)
+    other = event.object.model_copy(update={"sha256": "0" * 64})
+    async with connected(system) as services:
+        with pytest.raises(Reject, match="changed"):
+            await probe(event.model_copy(update={"object": other}), context(services))
+
+
+async def test_another_type_than_identified(system: System) -> None:
+    """What is of another type than was identified was swapped between `identify` and `scan`."""
+    event = await scanned(system, b"<html><script>alert(document.domain)</script></html>")
+    async with connected(system) as services:
+        with pytest.raises(Reject, match="changed"):
+            await probe(event, context(services))
 
 
 async def test_a_file_system_that_takes_a_part(system: System, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from functions.promote import ChecksumMismatch, promote
+from events.errors import Reject
+from functions.promote import Occupied, promote
 from infra.errors import Gone
 from infra.local.threaded import ThreadedStack
 from infra.objects import SOURCE_SHA256, SOURCE_VERSION
@@ -42,7 +43,7 @@ async def test_other_bytes_than_scanned(system: System) -> None:
     """Where MinIO's checksum isn't the scanned one nothing stays in permanent/."""
     event = await probed(system, TEXT, sha256="0" * 64)
     async with connected(system) as services:
-        with pytest.raises(ChecksumMismatch):
+        with pytest.raises(Reject, match="changed"):
             await promote(event, context(services))
     assert [entry async for entry in system.objects.list(f"permanent/{event.media.media_id}")] == []
 
@@ -54,8 +55,36 @@ async def test_promoted_object_has_other_bytes_than_scanned(system: System) -> N
         await promote(event, context(services))
         await system.objects.delete(event.object.key, event.object.version_id)
         scanned = event.object.model_copy(update={"sha256": "0" * 64})
-        with pytest.raises(ChecksumMismatch):
+        with pytest.raises(Reject, match="changed"):
             await promote(event.model_copy(update={"object": scanned}), context(services))
+    assert await system.objects.head(f"permanent/{event.media.media_id}/original.txt") is not None
+
+
+async def test_copy_whose_maker_died_before_it_looked(system: System) -> None:
+    """A copy that isn't what its metadata says was made by somebody who was killed: it is taken back, not believed."""
+    event = await probed(system, TEXT)
+    other = await probed(system, TEXT[::-1])
+    key = f"permanent/{event.media.media_id}/original.txt"
+    metadata = {SOURCE_VERSION: f"{event.object.version_id}", SOURCE_SHA256: f"{event.object.sha256}"}
+    await system.objects.copy(other.object, key, content_type="text/plain", metadata=metadata)
+    async with connected(system) as services:
+        with pytest.raises(Reject, match="changed"):
+            await promote(event, context(services))
+    assert await system.objects.head(key) is None
+
+
+async def test_original_of_another_version_is_left_alone(system: System) -> None:
+    """What another version was promoted to is neither replaced nor taken for this one's."""
+    event = await probed(system, TEXT)
+    key = f"permanent/{event.media.media_id}/original.txt"
+    metadata = {SOURCE_VERSION: "another", SOURCE_SHA256: f"{event.object.sha256}"}
+    await system.objects.put(key, b"Another.", content_type="text/plain", metadata=metadata)
+    async with connected(system) as services:
+        with pytest.raises(Occupied):
+            await promote(event, context(services))
+    info = await system.objects.head(key)
+    assert info is not None
+    assert info.size == len(b"Another.")
 
 
 async def test_nothing_to_promote(system: System) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from functions.sweep import PAGE, sweep
 from infra.bucket import provision_bucket
 from infra.context import Context
 from infra.local.threaded import ThreadedStack
+from infra.presign import PresignedPut
 from schemas.document import event_name
 from schemas.notification import Notification
 from schemas.subjects import everything, temp_key
@@ -80,6 +82,21 @@ async def test_young_objects_are_left_to_their_notifications(system: System) -> 
     async with connected(system, **AT_ONCE) as services:
         (said,) = await announced(context(services))
         assert isinstance(said, Notification)
+
+
+async def test_object_from_the_future_is_found(system: System) -> None:
+    """A client's header says when its object was stored and that nobody shall be told: it arrives all the same."""
+    media_id, put = await system.request(TEXT, "text/plain")
+    assert isinstance(put, PresignedPut)
+    unsigned = {"X-Minio-Source-Replication-Request": "true", "X-Minio-Source-Mtime": "2099-01-01T00:00:00Z"}
+    assert await system.send(replace(put, headers=put.headers | unsigned), TEXT) == 200
+    (entry,) = [entry async for entry in system.objects.list_versions(temp_key(media_id))]
+    assert entry.last_modified.year == 2099
+    async with working(system, sweep_min_age_seconds=3600.0):
+        await system.tick()
+        await system.ended(media_id)
+        await poll(lambda: _is(system, media_id, "ready"))
+        await poll(lambda: _temp_is_empty(system))
 
 
 async def test_request_that_never_came_is_abandoned_once(system: System) -> None:
