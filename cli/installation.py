@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from cli.connect import configuration
+from infra.decoder import DecoderPool
 from infra.local.process import Process
 from infra.local.stack import LocalStack, StackOptions
 from infra.local.state import ROLES, Role, StackInfo
@@ -61,10 +63,13 @@ class Installation:
 
         Raises:
             BinaryMissing: A server isn't installed.
+            DecoderUnavailable: Decoders can't be sandboxed here, or can't start.
             ProcessFailed: A server, the functions or the gateway didn't start.
             StackRunning: Another stack runs from this directory.
             BusError: Streams could not be made.
         """
+        self._progress("a decoder, to see that it is confined")
+        await _decodable()
         self._progress("MinIO, NATS, MongoDB and ClamAV")
         # On failure it has stopped by itself; to stop it again could disturb another one in the same directory.
         await self.stack.start()
@@ -130,6 +135,19 @@ def _environment(info: StackInfo, role: Role) -> dict[str, str]:
     names = {f"TIDEGATE_{field}".upper() for field in Settings.model_fields} - given_by_stack
     names |= {"PATH", "HOME", "TMPDIR", "TZ", "LANG"}
     return {name: os.environ[name] for name in sorted(names) if name in os.environ} | info.environment(role)
+
+
+async def _decodable() -> None:
+    """Start one decoder and end it: where the functions couldn't work, no server needs to start.
+
+    Raises:
+        DecoderUnavailable: It can't be; the message says what to do.
+    """
+    pool = DecoderPool(configuration().model_copy(update={"decoder_processes": 1}))
+    try:
+        await pool.start()
+    finally:
+        await pool.aclose()
 
 
 async def answers(port: int, path: str) -> bool:

@@ -67,7 +67,7 @@ def install_signatures(target: Path, *, own: Path | None = None, system: Path | 
             (target / name).write_text(text)
             digest.update(text.encode())
     if own is not None:
-        files = _own_files(own)
+        files = own_files(own)
         for path in files:
             content = path.read_bytes()
             (target / f"own-{path.name}").write_bytes(content)
@@ -77,12 +77,17 @@ def install_signatures(target: Path, *, own: Path | None = None, system: Path | 
     return Signatures(" and ".join(said), f"{origin}-{digest.hexdigest()[:8]}" if origin else "", bool(real))
 
 
-def _own_files(own: Path) -> list[Path]:
+def own_files(own: Path) -> list[Path]:
+    """The operator's signature files.
+
+    Raises:
+        SignaturesUnusable: `own` is no directory or holds none.
+    """
     if not own.is_dir():
         raise SignaturesUnusable(
             f"{own} is not a directory: --signatures takes a directory of .ndb, .hdb or .hsb files"
         )
-    files = sorted(path for path in own.iterdir() if path.suffix in _OWN_SUFFIXES)
+    files = sorted(path for path in own.iterdir() if path.suffix in _OWN_SUFFIXES and path.is_file())
     if not files:
         raise SignaturesUnusable(f"{own} holds no .ndb, .hdb or .hsb file")
     return files

@@ -16,6 +16,7 @@ from infra.access import provision_access
 from infra.local import clamd, minio, mongo, nats
 from infra.local.binaries import find_binaries
 from infra.local.process import Before, Process, Ready
+from infra.local.signature_check import check_signatures
 from infra.local.signatures import SYSTEM_DATABASES, install_signatures
 from infra.local.state import Role, StackInfo, keep_ports, keep_secrets, stack_lock, write_private
 from infra.local.together import together
@@ -90,6 +91,8 @@ class LocalStack:
         self._held.callback((self.data / "stack.json").unlink, missing_ok=True)
         try:
             (self.data / "stack.json").unlink(missing_ok=True)
+            if self._own_signatures is not None:
+                await check_signatures(self._own_signatures, binaries.clamd)
             loaded = install_signatures(
                 self.data / "clamd" / "signatures", own=self._own_signatures, system=self.options.system_signatures
             )

@@ -72,6 +72,32 @@ def test_up_says_loudly_that_signatures_are_for_tests(installed: Installed, tmp_
     assert "not a directory" in refused.err
 
 
+def test_signatures_that_clamav_can_t_load_are_a_usage_error(tmp_path: Path) -> None:
+    """Before any server starts, the operator's own file is named, with the line and what to do."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "good.hdb").write_text("44d88612fea8a8f36de82e1278abb02f:68:Some-File\n")
+    (own / "bad.ndb").write_text("Fine:0:*:414243\nBad:0:*:zz\n")
+    refused = tidegate("up", "--data", tmp_path / "data", "--signatures", own)
+    assert refused.code == 2
+    assert f"{own / 'bad.ndb'}" in refused.err
+    assert "line 2" in refused.err
+    assert "take it out" in refused.err
+    assert not (tmp_path / "data" / "logs").exists()
+
+
+def test_no_bubblewrap_is_said_before_anything_starts(tmp_path: Path) -> None:
+    """Exit code 3 and the remedy, not the tail of a log."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    refused = tidegate("up", "--data", tmp_path / "data", variables={"PATH": str(tools)})
+    assert refused.code == 3
+    assert "there is no bwrap on PATH" in refused.err
+    assert "TIDEGATE_SANDBOX=rlimits" in refused.err
+    assert "functions.log" not in refused.err
+    assert not (tmp_path / "data").exists()
+
+
 def test_env_prints_what_a_shell_can_read(installed: Installed) -> None:
     """Evaluated, the lines make every other command find the installation."""
     lines = installed.tidegate("env").out
