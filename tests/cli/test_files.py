@@ -77,6 +77,22 @@ def test_trace_tells_the_whole_story(installed: Installed, ready: dict[str, Any]
     assert all(name in shown for name in (*WAY, "receive", "discard"))
 
 
+def test_a_file_s_name_can_t_write_on_a_screen(installed: Installed, tmp_path: Path) -> None:
+    """Escapes, line ends and markup in it are shown as such by `upload` and `trace`; its JSON is ASCII."""
+    file = tmp_path / "a\x1b[2J\n[red]forged\u202e.txt"
+    file.write_text("text")
+    answer = installed.tidegate("upload", file)
+    trace = installed.tidegate("trace", answer.out.partition("permanent/")[2].partition("/")[0])
+    for said in (answer, trace):
+        assert said.code == 0, said
+        assert "\x1b" not in said.out + said.err
+        assert "\u202e" not in said.out
+    assert r"a\x1b[2J\n[red]forged\u202e.txt" in trace.out.replace("\n", "")
+    as_json = installed.tidegate("upload", file, "--json")
+    assert as_json.out.isascii()
+    assert as_json.json["files"][0]["file"] == str(file)
+
+
 def test_trace_knows_what_a_media_waits_for(installed: Installed) -> None:
     """What was requested and never uploaded waits for its client; what nobody knows is exit code 1."""
     asked = _request(installed)

@@ -77,3 +77,12 @@ async def test_nothing_to_scan(system: System) -> None:
     async with connected(system) as services:
         with pytest.raises(Gone):
             await scan(event, context(services))
+
+
+async def test_signatures_without_a_name(system: System) -> None:
+    """Where neither clamd nor the settings name the signatures, the verdict says so, and the file goes its way."""
+    event = await identified(system, b"clean")
+    async with connected(system, signatures_label="") as services:
+        scanned = await scan(event, context(services))
+    assert isinstance(scanned, Scanned)
+    assert scanned.verdict.signatures == "unversioned"
