@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from cli.failures import USAGE, CommandFailed
 
-BENCHMARKS = ("documents",)
+BENCHMARKS = ("documents", "record")
 USAGE_LINE = f"Usage: tidegate bench {{{','.join(BENCHMARKS)}}} [ARGS]...; `tidegate bench documents --help` says more."
 
 
@@ -20,6 +20,6 @@ def bench(what: str, arguments: Sequence[str]) -> int:
         print(USAGE_LINE)  # noqa: T201  the answer
         return 0
     if what not in BENCHMARKS or find_spec(f"bench.{what}") is None:
-        raise CommandFailed(USAGE, f"There is no benchmark {what!r}: there is {', '.join(BENCHMARKS)}.")
+        raise CommandFailed(USAGE, f"There is no benchmark {what!r}: there are {', '.join(BENCHMARKS)}.")
     code = import_module(f"bench.{what}").main(list(arguments))
     return int(code or 0)

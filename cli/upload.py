@@ -138,7 +138,7 @@ async def _carry(gateway: Gateway, file: Path, wish: Wish, line: _Line) -> Resul
         ended = await follow(gateway, ticket.media_id, line.say)
     except Refused as refusal:
         if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            raise CommandFailed(DOWN, f"{name}: {refusal}") from None
+            raise CommandFailed(DOWN, printable(f"{name}: {refusal}")) from None
         return Result(name, None, "refused", str(refusal), None, "")
     seconds = round(time.monotonic() - begun, 3)
     return Result(name, ticket.media_id, ended.state, ended.why, seconds, ended.where)
@@ -163,7 +163,7 @@ def request_for(file: Path, wish: Wish) -> UploadRequest:
         return UploadRequest.model_validate(fields)
     except ValidationError as error:
         problem = error.errors(include_input=False)[0]
-        raise CommandFailed(USAGE, f"{file}: {problem['loc'][0]}: {problem['msg']}.") from None
+        raise CommandFailed(USAGE, printable(f"{file}: {problem['loc'][0]}: {problem['msg']}.")) from None
 
 
 async def follow(gateway: Gateway, media_id: str, say: Callable[[str], None]) -> Outcome:
