@@ -14,11 +14,25 @@ UNVERSIONED = "unversioned"
 """An operator's own signatures, of which neither clamd nor the settings say a name."""
 
 
+CHANGED = "The file changed while it was being checked: request a new upload, and send the file once."
+
+
 @function(on=Identified, timeout=900, concurrency=8)
 async def scan(event: Identified, ctx: Context) -> Scanned | Quarantined:
     """Stream the object through ClamAV and say what was found."""
+    read = 0
+
+    async def watched(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+        """The same chunks, counted, with progress said for those who wait for a large file."""
+        nonlocal read
+        async for chunk in chunks:
+            yield chunk
+            read += len(chunk)
+            if read < event.object.size:
+                await ctx.progress(read, event.object.size)
+
     async with ctx.objects.open(event.object) as chunks:
-        found = await ctx.clamd.scan(_watched(chunks, event.object.size, ctx))
+        found = await ctx.clamd.scan(watched(chunks))
     verdict = Verdict(
         status=found.status,
         # Shortened, since a database may name its signatures as it likes, and a finding must be said.
@@ -30,9 +44,11 @@ async def scan(event: Identified, ctx: Context) -> Scanned | Quarantined:
     )
     scanned = event.object.model_copy(update={"sha256": verdict.sha256})
     if verdict.status == "clean":
-        if verdict.bytes_scanned != event.object.size:
+        if verdict.bytes_scanned != read:
             # Fail closed: ClamAV saw less (or more) than there is.
-            raise DependencyDown("clamd", f"scanned {verdict.bytes_scanned} of {event.object.size} bytes")
+            raise DependencyDown("clamd", f"scanned {verdict.bytes_scanned} of {read} bytes")
+        if read != event.object.size:
+            raise Reject("changed", CHANGED)
         return Scanned.after(event, object=scanned, verdict=verdict)
     if verdict.status == "unscannable" and ctx.settings.unscannable == "reject":
         raise Reject(
@@ -41,13 +57,3 @@ async def scan(event: Identified, ctx: Context) -> Scanned | Quarantined:
             "upload it without encryption or password, and not nested in archives.",
         )
     return Quarantined(media=event.media, object=scanned, identity=event.identity, verdict=verdict)
-
-
-async def _watched(chunks: AsyncIterator[bytes], size: int, ctx: Context) -> AsyncGenerator[bytes]:
-    """The same chunks, with progress said for those who wait for a large file."""
-    done = 0
-    async for chunk in chunks:
-        yield chunk
-        done += len(chunk)
-        if done < size:
-            await ctx.progress(done, size)
