@@ -169,6 +169,7 @@ async def measure(options: argparse.Namespace, data: Path) -> dict[str, Any]:
 TIDEGATE_OPERATIONS = {
     "presign": 1,
     "minio put": 2,
+    "minio head": 1,
     "minio ranged get": 1,
     "minio get": 2,
     "clamd scan": 1,
@@ -176,7 +177,8 @@ TIDEGATE_OPERATIONS = {
     "minio delete": 1,
     "nats publishes to MEDIA": 8,
     "nats notifications": 2,
-    "decoder jobs": 2,
+    "nats reads of what happened": 3,
+    "decoder jobs": 3,
 }
 
 
