@@ -1,0 +1,32 @@
+"""Where logs go."""
+
+import io
+from collections.abc import Generator
+
+import pytest
+import structlog
+
+from infra import logs
+from infra.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def configuration() -> Generator[None]:
+    """What other tests log goes where it went before."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+def test_standard_error_may_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log line goes to standard error as it is by then: a closed one of before stops nobody's work."""
+    first, second = io.StringIO(), io.StringIO()
+    monkeypatch.setattr("sys.stderr", first)
+    logs.configure(Settings(log_format="json"))
+    log = structlog.get_logger()
+    log.info("first.line")
+    first.close()
+    monkeypatch.setattr("sys.stderr", second)
+    log.info("second.line", media_id="m1")
+    assert '"event": "second.line"' in second.getvalue()
+    assert '"media_id": "m1"' in second.getvalue()
