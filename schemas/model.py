@@ -1,6 +1,5 @@
 """The model every schema derives from, and the bounded types they share."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
@@ -26,8 +25,3 @@ class Model(BaseModel):
     """Immutable data. Unknown fields are ignored: within a major version a schema only grows."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_timedelta="float")
-
-
-def utc(moment: datetime) -> str:
-    """RFC 3339 in UTC with microseconds, the one way times are written."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
