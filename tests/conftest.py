@@ -5,6 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
+import structlog
 
 from infra.local.stack import StackOptions
 from infra.local.threaded import ThreadedStack
@@ -39,6 +40,14 @@ def pytest_terminal_summary() -> Generator[None]:
     """Show all of them; hypothesis is imported here where no test did."""
     with _no_finalizers():
         return (yield)
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Generator[None]:
+    """What a program that a test runs in this process makes of logging ends with the test."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

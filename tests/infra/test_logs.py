@@ -1,21 +1,12 @@
 """Where logs go."""
 
 import io
-from collections.abc import Generator
 
 import pytest
 import structlog
 
 from infra import logs
 from infra.settings import Settings
-
-
-@pytest.fixture(autouse=True)
-def configuration() -> Generator[None]:
-    """What other tests log goes where it went before."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
 
 
 def test_standard_error_may_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
