@@ -1,6 +1,6 @@
 """Every type of file that Tidegate can check, by the content type that `identify` says it is.
 
-What an installation accepts is a part of these, by its settings; everything else is refused, since nobody could probe it.
+What an installation accepts is a part of these, by its settings; all else is refused, since nobody could probe it.
 """
 
 from schemas.media import Identity

@@ -26,6 +26,7 @@ system_packages() {
     local missing=()
     find_program clamd || missing+=(clamav-daemon)
     find_program bwrap || missing+=(bubblewrap)
+    find_program ffprobe || missing+=(ffmpeg)
     ldconfig_has libmagic.so.1 || missing+=(libmagic1)
     if ! find_uv && ! python3 -c 'import ensurepip' 2>/dev/null; then missing+=(python3-venv); fi
     ((${#missing[@]} == 0)) && return
