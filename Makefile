@@ -30,5 +30,7 @@ lock: setup ## Pin the dependencies of pyproject.toml anew
 	@PATH="$$PATH:$${XDG_CACHE_HOME:-$$HOME/.cache}/tidegate/uv/bin" uv pip compile pyproject.toml --all-extras --universal \
 		--python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements.lock
 
-generate: setup ## Write the JSON Schemas of the events anew
+generate: setup ## Write what is generated anew: JSON Schemas, OpenAPI, AsyncAPI
 	$(PYTHON) -m schemas.generate
+	$(PYTHON) -m gateway.openapi
+	$(PYTHON) -m cli.asyncapi
