@@ -95,7 +95,7 @@ async def provision(
         # A stream that can't be made was reported above.
         with contextlib.suppress(StreamMissing):
             changes += [
-                await _extra(link, spec.name, info["name"], prune=prune)
+                await _extra(link, spec.name, info, prune=prune)
                 async for info in consumer_infos(link, spec.name)
                 # A name without durability is a reader's (`events.nats_follow`) and ends with it.
                 if "durable_name" in info["config"] and (spec.name, info["name"]) not in wanted
@@ -181,12 +181,14 @@ def _same(current: Any, wanted: Any) -> bool:
     return (current or None) == (wanted or None)
 
 
-async def _extra(link: Link, stream: str, consumer: str, *, prune: bool) -> Change:
-    what = f"consumer {stream}.{consumer}"
+async def _extra(link: Link, stream: str, info: Config, *, prune: bool) -> Change:
+    what = f"consumer {stream}.{info['name']}"
+    waiting = info["num_pending"] + info["num_ack_pending"]
+    left = f"{waiting} message{'' if waiting == 1 else 's'} waiting" if waiting else "nothing waiting"
     if not prune:
-        return Change(what, "extra", "not part of this version; --prune deletes it")
-    await api(link, f"CONSUMER.DELETE.{stream}.{consumer}")
-    return Change(what, "pruned")
+        return Change(what, "extra", f"not part of this version, {left}; --prune deletes it")
+    await api(link, f"CONSUMER.DELETE.{stream}.{info['name']}")
+    return Change(what, "pruned", left)
 
 
 async def consumer_infos(link: Link, stream: str) -> AsyncIterator[Config]:

@@ -151,19 +151,30 @@ def test_a_token_with_impossible_claims_is_a_usage_error(installed: Installed, o
 
 
 async def test_provision_reports_what_it_found_and_prunes_only_when_told(installed: Installed) -> None:
-    """On a provisioned installation all is unchanged; a consumer of nobody's is named, and deleted with --prune."""
+    """All is unchanged; a consumer of nobody's is named with what waits in it, and deleted with --prune alone.
 
-    async def provision(*options: str) -> dict[str, str]:
+    A subscriber's own on EVENTS is nobody else's business.
+    """
+
+    async def provision(*options: str) -> dict[str, tuple[str, str]]:
         answer = await asyncio.to_thread(installed.tidegate, "provision", "--json", *options)
         assert answer.code == 0, answer
-        return {change["what"]: change["action"] for change in answer.json["changes"]}
+        return {change["what"]: (change["action"], change["detail"]) for change in answer.json["changes"]}
 
-    assert {what for what, action in (await provision()).items() if action != "unchanged"} == set()
+    assert {what for what, (action, _) in (await provision()).items() if action != "unchanged"} == set()
     bus = await NatsBus.connect(installed.info.settings().nats_url, name="test")
+    former, own = (
+        ConsumerSpec("MEDIA", "former", ("media.nothing.>",)),
+        ConsumerSpec("EVENTS", "gallery", ("events.>",)),
+    )
     try:
-        await bus.provision([], [ConsumerSpec("MEDIA", "former", ("media.nothing.>",))])
+        await bus.provision([], [former, own])
+        assert (await provision())["consumer MEDIA.former"] == (
+            "extra",
+            "not part of this version, nothing waiting; --prune deletes it",
+        )
+        assert (await provision("--prune"))["consumer MEDIA.former"] == ("pruned", "nothing waiting")
+        assert "consumer MEDIA.former" not in await provision()
+        assert "gallery" in {each.name for each in await bus.state("EVENTS")}
     finally:
         await bus.aclose()
-    assert (await provision())["consumer MEDIA.former"] == "extra"
-    assert (await provision("--prune"))["consumer MEDIA.former"] == "pruned"
-    assert "consumer MEDIA.former" not in await provision()
