@@ -7,8 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # Archived upstream, source only; newer than the last tag, with its fix of POST policies.
 readonly MINIO_MODULE=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
-# The parser of `docker compose` itself, as the specification's authors publish it.
-readonly COMPOSE_MODULE=github.com/compose-spec/compose-go/v2/cmd@v2.16.2
+readonly PARSER=tests/infra/deploy/parser # compose-go, the library that `docker compose` reads its files with
 readonly GO_OLDEST=1.24
 readonly CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/tidegate
 readonly STAMP=.venv/tidegate.stamp
@@ -94,14 +93,14 @@ minio_server() {
     [[ -x $CACHE/bin/minio ]] && return
     need_go
     step "MinIO from source, a few minutes once" "check the network and Go's module proxy, or put a minio binary on PATH" \
-        build minio "$MINIO_MODULE"
+        build minio
 }
 
 compose_parser() {
-    [[ -x $CACHE/bin/compose-spec ]] && return
+    [[ $CACHE/bin/compose_parser -nt $PARSER/main.go && $CACHE/bin/compose_parser -nt $PARSER/go.sum ]] && return
     need_go
     step "Compose's parser from source, half a minute once" "check the network and Go's module proxy" \
-        build compose-spec "$COMPOSE_MODULE"
+        build compose_parser
 }
 
 need_go() {
@@ -126,15 +125,18 @@ install_go() {
 }
 
 build() {
-    local name=$1 module=$2 target=$CACHE/build
+    local name=$1 target=$CACHE/build
     mkdir -p "$target"
     if [[ $go == "$CACHE"/* ]]; then export GOPATH=$target/path GOCACHE=$target/cache; fi
-    # Without cgo no C compiler is needed.
-    local program=${module%@*}
-    GOBIN=$target CGO_ENABLED=0 "$go" install -trimpath -ldflags '-s -w' "$module" || return
-    mv "$target/${program##*/}" "$CACHE/bin/$name"
+    export CGO_ENABLED=0 # no C compiler is needed
+    "build_$name" || return
+    mv "$target/$name" "$CACHE/bin/$name"
     chmod -R u+w "$target" && rm -rf "$target" # the module cache is read-only
 }
+
+build_minio() { GOBIN=$target "$go" install -trimpath -ldflags '-s -w' "$MINIO_MODULE"; }
+
+build_compose_parser() { "$go" -C "$PARSER" build -trimpath -ldflags '-s -w' -o "$target/compose_parser" .; }
 
 # Run a command with its output in the log; show that time passes, and on failure the output's end and a remedy.
 step() {

@@ -19,10 +19,10 @@ _UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "MIB": 2**20, "G": 2**30}
 
 def parse(*files: Path, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Let compose-go load these files, the later over the earlier; its answer is JSON."""
-    parser = cache_dir() / "bin" / "compose-spec"
+    parser = cache_dir() / "bin" / "compose_parser"
     assert parser.exists(), "Compose's parser is not built: run `infra/local/bootstrap.sh compose_parser`"
     return subprocess.run(
-        [parser, "-format", "json", *files],
+        [parser, *files],
         cwd=ROOT,
         env=dict(variables or {}),
         capture_output=True,

@@ -1,9 +1,10 @@
 """What Compose does, without Docker: the services of compose.yaml as processes that see what their containers would.
 
-Each runs under bubblewrap as its own user without a capability, with a read-only root, its volumes, configs and secrets at
-the paths that compose.yaml says, its environment and no other, under its seccomp profile. All share one network
-namespace in which every service's name is the loopback address, so commands and health checks run word for word as they
-stand. Not as in a container: the programs are this machine's, nothing limits memory or processors, and networks are one.
+Each runs under bubblewrap as its own user without a capability, with a read-only root, its volumes, configs and secrets
+at the paths that compose.yaml says, its environment and no other, under its seccomp profile. All share one network
+namespace in which every service's name is the loopback address, so commands and health checks run word for word as
+they stand. Not as in a container: the programs are this machine's, nothing limits memory or processors, and all
+networks are one.
 """
 
 import json
@@ -24,7 +25,7 @@ from tests.infra.deploy.compose import ROOT, Model, once, seconds
 from tests.infra.deploy.seccomp import compiled
 
 UID = "10001"
-PATIENCE = 60.0
+PATIENCE = 120.0
 _TOOLS = {"answers": "answers.sh", "after": "after.sh"}
 
 
@@ -70,8 +71,13 @@ class Pod:
         self._namespace = self._spawn(
             "network",
             ["bwrap", "--unshare-user", "--unshare-net", "--uid", "0", "--gid", "0", "--ro-bind", "/", "/"],
-            ["sleep", "infinity"],
+            ["bash", "-c", "echo && exec sleep infinity"],
+            stdout=subprocess.PIPE,
         )
+        # Until it speaks nobody has an identity in its user namespace, and who joins it may do nothing.
+        assert self._namespace.process.stdout is not None
+        with self._namespace.process.stdout as said:
+            said.readline()
         return self
 
     def __exit__(
@@ -96,18 +102,19 @@ class Pod:
 
     def start(self, name: str) -> None:
         """Start a service's command."""
-        service = self._service(name)
-        self.running[name] = self._inside(name, [*service.get("entrypoint", []), *service["command"]])
+        self.running[name] = self._inside(name, self._command(name))
         self.started.append(name)
 
     def run(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`docker compose run --rm`: other arguments for a service's entrypoint."""
-        one = self._inside(name, [*self._service(name).get("entrypoint", []), *arguments], stdout=subprocess.PIPE)
+        """`docker compose run --rm`: a service's command, or other arguments for its entrypoint."""
+        command = self._command(name, *arguments)
+        one = self._inside(name, command, stdout=subprocess.PIPE)
         try:
             out, _ = one.process.communicate(timeout=PATIENCE)
         finally:
             one.process.kill()
-        return subprocess.CompletedProcess(arguments, one.process.returncode, out.decode(), one.log.read_text())
+            one.process.wait()
+        return subprocess.CompletedProcess(command, one.process.returncode, out.decode(), one.log.read_text())
 
     def healthy(self, name: str) -> bool:
         """Run a service's health check as its container would."""
@@ -135,6 +142,10 @@ class Pod:
 
     def _service(self, name: str) -> Model:
         return self.model["services"][name]
+
+    def _command(self, name: str, *arguments: str) -> list[str]:
+        service = self._service(name)
+        return [*(service["entrypoint"] or []), *(arguments or service["command"])]
 
     def _met(self, name: str, need: Mapping[str, Any]) -> bool:
         one = self.running.get(name)

@@ -1,4 +1,4 @@
-"""Docker's seccomp profiles, loaded without Docker: libseccomp makes of one what the kernel takes, and bubblewrap loads it."""
+"""A seccomp profile of Docker's format, without Docker: libseccomp makes of it what bubblewrap gives the kernel."""
 
 import ctypes
 import json
