@@ -70,7 +70,10 @@ class Pod:
         self._hosts.write_text(f"127.0.0.1 localhost {' '.join(self.model['services'])}\n")
         self._namespace = self._spawn(
             "network",
-            ["bwrap", "--unshare-user", "--unshare-net", "--uid", "0", "--gid", "0", "--ro-bind", "/", "/"],
+            [
+                *("bwrap", "--unshare-user", "--unshare-net", "--uid", "0", "--gid", "0"),
+                *("--ro-bind", "/", "/", "--die-with-parent"),
+            ],
             ["bash", "-c", "echo && exec sleep infinity"],
             stdout=subprocess.PIPE,
         )
