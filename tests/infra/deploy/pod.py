@@ -64,7 +64,6 @@ class Pod:
     started: list[str] = field(default_factory=list[str])
 
     def __enter__(self) -> Self:
-        self._held = ExitStack()
         self._programs = self._link_programs(find_binaries())
         self._hosts = self.home / "hosts"
         self._hosts.write_text(f"127.0.0.1 localhost {' '.join(self.model['services'])}\n")
@@ -89,7 +88,6 @@ class Pod:
         for one in (*self.running.values(), self._namespace):
             one.process.kill()
             one.process.wait()
-        self._held.close()
 
     def up(self) -> None:
         """Start every service that has no profile, each when what it depends on is as it must be."""
