@@ -1,6 +1,7 @@
-"""`tidegate provision`: streams, consumers and the bucket, made what they should be."""
+"""`tidegate provision`: streams, consumers, the bucket and MongoDB's indexes, made what they should be."""
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 
 from rich.table import Table
@@ -14,6 +15,7 @@ from cli.worker import chosen
 from events import streams
 from events.bus import Change
 from infra.bucket import provision_bucket
+from infra.documents import Documents
 from infra.settings import Settings
 
 _STYLES = {"created": "green", "updated": "yellow", "drift": "bold red", "extra": "magenta", "pruned": "yellow"}
@@ -35,6 +37,7 @@ async def make(found: Settings, *, prune: bool = False) -> list[Change]:
     Raises:
         BusError: NATS did not answer, or refused.
         minio.error.S3Error: MinIO refused.
+        DependencyDown: MongoDB did not answer.
     """
     async with connected(found, "provision") as bus:
         changes = await streams.provision(
@@ -46,6 +49,11 @@ async def make(found: Settings, *, prune: bool = False) -> list[Change]:
         changes.append(Change(f"MinIO {what}", "created" if detail == "created" else "updated", detail))
     if not any(change.what.startswith("MinIO") for change in changes):
         changes.append(Change(f"MinIO bucket {found.bucket}", "unchanged"))
+    async with aclosing(Documents.from_settings(found)) as documents:
+        made = await documents.provision()
+    changes += [Change(f"MongoDB index {name}", "created") for name in made]
+    if not made:
+        changes.append(Change(f"MongoDB indexes of {found.mongo_database}", "unchanged"))
     return changes
 
 

@@ -20,6 +20,7 @@ from gateway.services import Documents, Services
 from infra.errors import DependencyDown
 from infra.records import DECISIVE
 from infra.tokens import Claims
+from schemas.catalog import readers
 from schemas.document import CloudEvent, Fold
 from schemas.subjects import everything, happened
 
@@ -76,12 +77,7 @@ def unknown() -> ProblemError:
 
 def may_see(claims: Claims, fold: Fold) -> bool:
     """Whether the caller owns the media or shares an audience with it."""
-    media = fold.known().get("media", {})
-    owner = media.get("owner")
-    # A foreign object (no owner) is nobody's.
-    return owner is not None and (
-        owner == claims.owner or not set(claims.audiences).isdisjoint(media.get("audience", ()))
-    )
+    return not set(readers(fold.known().get("media", {}))).isdisjoint(claims.readers)
 
 
 async def _look(at: Services, media_id: str) -> Found:

@@ -11,6 +11,8 @@ from events.bus import Bus
 from gateway.queues import Queues
 from gateway.readiness import Health
 from gateway.tail import Tail
+from infra.catalog import Wanted
+from infra.documents import Stored
 from infra.errors import DependencyDown
 from infra.objects import Objects
 from infra.presign import Presigner
@@ -38,10 +40,14 @@ def usual_path(event: str) -> list[str]:
 
 
 class Documents(Protocol):
-    """What the gateway asks of the documents (`infra.documents.Documents`); both raise `DependencyDown`."""
+    """What the gateway asks of the documents (`infra.documents.Documents`); each can raise `DependencyDown`."""
 
     async def get(self, media_id: str) -> Fold | None:
         """The media's fold as `record` last wrote it."""
+        ...
+
+    async def page(self, wanted: Wanted, limit: int) -> list[Stored]:
+        """The newest documents of what is wanted, without their folds."""
         ...
 
     async def alive(self) -> None:

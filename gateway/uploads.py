@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from schemas.model import Lane
 from schemas.subjects import FIRST_RUN, Subject, temp_key
 
 SOURCE: Final = "gateway"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Later events carry the same media beside what the functions found; an event has 64 KiB at most.
 LARGEST_REQUESTED: Final = 40 * 1024
 # https://www.w3.org/TR/trace-context/#traceparent-header, version 00; anything else begins a new trace.
@@ -115,7 +116,9 @@ def _granted(wish: UploadRequest, claims: Claims, at: Services) -> Lane:
 async def _open(
     at: Services, wish: UploadRequest, claims: Claims, lane: Lane, trace: str | None
 ) -> UploadPut | UploadForm:
-    media_id, now, expires = str(uuid7()), datetime.now(UTC), at.settings.upload_expires_seconds
+    now, expires = datetime.now(UTC), at.settings.upload_expires_seconds
+    # Listings find a time by the id: both must name the same millisecond.
+    media_id = str(uuid7(nanoseconds=(now - _EPOCH) // timedelta(microseconds=1) * 1000))
     key = temp_key(media_id)
     if wish.form:
         form = at.uploads.post_policy(

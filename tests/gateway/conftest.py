@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import aiohttp
 import pytest
@@ -12,6 +12,7 @@ from events.streams import Retention, streams
 from gateway.app import connected_app
 from gateway.server import Server
 from infra.bucket import provision_bucket
+from infra.documents import Documents
 from infra.local.threaded import ThreadedStack
 from tests.gateway.running import Running
 
@@ -24,6 +25,8 @@ def provisioned(spare_stack: ThreadedStack) -> ThreadedStack:
         bus = await NatsBus.connect(spare_stack.settings("operator").nats_url, name="tests")
         await bus.provision(streams(Retention()), [])
         await bus.aclose()
+        async with aclosing(Documents.from_settings(spare_stack.settings("operator"))) as documents:
+            await documents.provision()
 
     asyncio.run(provision())
     provision_bucket(spare_stack.settings("root"))
