@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from events.bus import Bus
 from events.nats import NatsBus
-from gateway import health, listing, media, problems, uploads
+from gateway import events, health, listing, media, problems, uploads
 from gateway.access import Access
 from gateway.limits import BodyLimit
 from gateway.services import Documents, Services, WaitsFor, usual_path
@@ -90,7 +90,7 @@ def assemble(lifespan: Lifespan | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(app)
-    for router in (uploads.router, listing.router, media.router, health.router):
+    for router in (uploads.router, listing.router, media.router, events.router, health.router):
         app.include_router(router)
     app.add_middleware(BodyLimit)
     app.add_middleware(Access)

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from gateway.problems import ProblemError
 from gateway.services import services
@@ -13,14 +13,20 @@ SECURITY: Final = [{"bearer": list[str]()}]
 _CHALLENGE = {"www-authenticate": "Bearer"}
 
 
-def bearer(request: Request, *scopes: Scope) -> Claims:
+def bearer(request: HTTPConnection, *scopes: Scope, token: str = "") -> Claims:
     """The claims of the request's token, which must grant one of these scopes.
+
+    Args:
+        request: With an `Authorization` header.
+        scopes: Of which one is needed.
+        token: The token where it came another way.
 
     Raises:
         ProblemError: 401 without a valid token, 403 without the scope.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+    token = sent.strip() if scheme.lower() == "bearer" else token
+    if not token:
         raise ProblemError(
             HTTPStatus.UNAUTHORIZED,
             "token_missing",
@@ -28,7 +34,7 @@ def bearer(request: Request, *scopes: Scope) -> Claims:
             _CHALLENGE,
         )
     try:
-        claims = services(request).verifier.verify(token.strip())
+        claims = services(request).verifier.verify(token)
     except TokenRefused as refusal:
         raise ProblemError(
             HTTPStatus.UNAUTHORIZED,

@@ -2,15 +2,15 @@
 
 from typing import Any, TypeVar
 
-from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.requests import HTTPConnection
 
 from gateway.problems import invalid
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
 
-def asked(request: Request, model: type[Asked], *, lists: frozenset[str] = frozenset()) -> Asked:
+def asked(request: HTTPConnection, model: type[Asked], *, lists: frozenset[str] = frozenset()) -> Asked:
     """What the query asks for.
 
     Args:

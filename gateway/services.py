@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from events.bus import Bus
+from gateway.feed import Feed
 from gateway.queues import Queues
 from gateway.readiness import Health
 from gateway.tail import Tail
@@ -69,6 +70,7 @@ class Services:
         verifier: checks bearer tokens.
         queues: how long the functions' queues are.
         tail: wakes whoever watches a media.
+        feed: tells everything to whoever may be told.
         health: who of the servers answers.
         closing: set when the process is asked to end: open streams end.
     """
@@ -82,8 +84,14 @@ class Services:
     verifier: Verifier
     queues: Queues
     tail: Tail
+    feed: Feed
     health: Health
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def close(self) -> None:
+        """End open streams: the process is asked to end."""
+        self.feed.close()
+        self.closing.set()
 
     @classmethod
     def of(
@@ -99,6 +107,7 @@ class Services:
             "mongo": documents.alive if documents else _no_documents,
             "minio": objects.alive,
         }
+        tail = Tail(bus)
         return cls(
             settings=settings,
             bus=bus,
@@ -108,7 +117,8 @@ class Services:
             downloads=Presigner.downloads(settings),
             verifier=Verifier(settings.jwt_secret.get_secret_value()),
             queues=Queues(bus),
-            tail=Tail(bus),
+            tail=tail,
+            feed=Feed(bus, tail),
             health=Health(probes, settings.signatures_label),
         )
 
@@ -117,6 +127,6 @@ async def _no_documents() -> None:
     raise DependencyDown("mongo", "not configured")
 
 
-def services(request: Request) -> Services:
+def services(request: HTTPConnection) -> Services:
     """The services of the application that took this request."""
     return request.app.state.services

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Str
 
 from schemas.catalog import MOST_TAGS
 from schemas.media import CONTEXT_BYTES, Identity, Verdict
-from schemas.model import ContentType, Kind, Lane, MediaId, Name, Sha256
+from schemas.model import ContentType, Kind, Lane, MediaId, Name, Sha256, Token
 from schemas.probe import DocumentProbe
 
 CONTEXT_DEPTH = 16
@@ -225,6 +225,20 @@ class ListRequest(BaseModel):
 def cursor_after(media_id: str) -> str:
     """The cursor that goes on after a media."""
     return urlsafe_b64encode(UUID(media_id).bytes).decode().rstrip("=")
+
+
+class EventsRequest(BaseModel):
+    """The query of `GET /v1/events`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    event: tuple[Token, ...] = Field(
+        default=(), max_length=32, description="Only events of this name, or `progress`; may be repeated."
+    )
+    kind: tuple[Kind, ...] = Field(default=(), max_length=8, description="Only of this kind; may be repeated.")
+    last_event_id: str | None = Field(
+        default=None, description="The same as the header `Last-Event-ID`, for clients that can't send one."
+    )
 
 
 class MediaSummary(BaseModel):
