@@ -16,6 +16,7 @@ from events import streams
 from events.bus import Change
 from infra.bucket import provision_bucket
 from infra.documents import Documents
+from infra.quotas import Quotas
 from infra.settings import Settings
 
 _STYLES = {"created": "green", "updated": "yellow", "drift": "bold red", "extra": "magenta", "pruned": "yellow"}
@@ -49,8 +50,8 @@ async def make(found: Settings, *, prune: bool = False) -> list[Change]:
         changes.append(Change(f"MinIO {what}", "created" if detail == "created" else "updated", detail))
     if not any(change.what.startswith("MinIO") for change in changes):
         changes.append(Change(f"MinIO bucket {found.bucket}", "unchanged"))
-    async with aclosing(Documents.from_settings(found)) as documents:
-        made = await documents.provision()
+    async with aclosing(Documents.from_settings(found)) as documents, aclosing(Quotas.from_settings(found)) as quotas:
+        made = [*await documents.provision(), *await quotas.provision()]
     changes += [Change(f"MongoDB index {name}", "created") for name in made]
     if not made:
         changes.append(Change(f"MongoDB indexes of {found.mongo_database}", "unchanged"))

@@ -1,7 +1,7 @@
 """The application: routes, what surrounds them, and what they are given."""
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -43,7 +43,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.services = at
-        async with objects:
+        async with objects, aclosing(at.quota):
             yield
 
     return assemble(lifespan)
@@ -72,7 +72,8 @@ def connected_app(
             documents = MongoDocuments.from_settings(told)
             stack.push_async_callback(documents.aclose)
             objects = await stack.enter_async_context(Objects.from_settings(told))
-            app.state.services = Services.of(told, bus, documents, objects, waits_for)
+            app.state.services = at = Services.of(told, bus, documents, objects, waits_for)
+            stack.push_async_callback(at.quota.aclose)
             yield
 
     return assemble(lifespan)

@@ -1,5 +1,6 @@
 """Who asks, and what the token lets them do."""
 
+import math
 from http import HTTPStatus
 from typing import Final
 
@@ -22,8 +23,9 @@ def bearer(request: HTTPConnection, *scopes: Scope, token: str = "") -> Claims:
         token: The token where it came another way.
 
     Raises:
-        ProblemError: 401 without a valid token, 403 without the scope.
+        ProblemError: 401 without a valid token, 403 without the scope, 429 for too many requests of its owner.
     """
+    at = services(request)
     scheme, _, sent = request.headers.get("authorization", "").partition(" ")
     token = sent.strip() if scheme.lower() == "bearer" else token
     if not token:
@@ -34,7 +36,7 @@ def bearer(request: HTTPConnection, *scopes: Scope, token: str = "") -> Claims:
             _CHALLENGE,
         )
     try:
-        claims = services(request).verifier.verify(token)
+        claims = at.verifier.verify(token)
     except TokenRefused as refusal:
         raise ProblemError(
             HTTPStatus.UNAUTHORIZED,
@@ -48,5 +50,14 @@ def bearer(request: HTTPConnection, *scopes: Scope, token: str = "") -> Claims:
             "scope_missing",
             f"This needs a token with scope {' or '.join(f'`{scope}`' for scope in scopes)}: ask for one.",
             {"www-authenticate": f'Bearer error="insufficient_scope", scope="{scopes[0]}"'},
+        )
+    if wait := at.rates.take(claims.owner):
+        seconds = math.ceil(wait)
+        raise ProblemError(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "rate_limited",
+            f"You send more than {at.settings.rate_per_second:g} requests a second; nothing was done. Send this one "
+            f"again in {seconds} s.",
+            {"retry-after": str(seconds)},
         )
     return claims

@@ -21,7 +21,13 @@ from schemas.media import Media
 from schemas.subjects import FIRST_RUN, Subject
 
 router = APIRouter(prefix="/v1/media")
-_ERRORS = described(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+_ERRORS = described(
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
 _EXTRA = {"security": SECURITY}
 
 

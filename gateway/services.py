@@ -10,6 +10,8 @@ from starlette.requests import HTTPConnection
 from events.bus import Bus
 from gateway.feed import Feed
 from gateway.queues import Queues
+from gateway.quota import Quota
+from gateway.rates import Rates
 from gateway.readiness import Health
 from gateway.tail import Tail
 from infra.catalog import Wanted
@@ -17,6 +19,7 @@ from infra.documents import Stored
 from infra.errors import DependencyDown
 from infra.objects import Objects
 from infra.presign import Presigner
+from infra.quotas import Quotas
 from infra.settings import Settings
 from infra.tokens import Verifier
 from schemas.document import Fold
@@ -47,6 +50,10 @@ class Documents(Protocol):
         """The media's fold as `record` last wrote it."""
         ...
 
+    async def pending(self, owner: str, at_most: int) -> int:
+        """How many uploads of an owner have not come yet, counted to `at_most`."""
+        ...
+
     async def page(self, wanted: Wanted, limit: int) -> list[Stored]:
         """The newest documents of what is wanted, without their folds."""
         ...
@@ -68,6 +75,8 @@ class Services:
         uploads: signs uploads with the signer's credentials.
         downloads: signs downloads with the gateway's.
         verifier: checks bearer tokens.
+        rates: how many requests an owner may send.
+        quota: whether an owner may ask for one more upload.
         queues: how long the functions' queues are.
         tail: wakes whoever watches a media.
         feed: tells everything to whoever may be told.
@@ -82,6 +91,8 @@ class Services:
     uploads: Presigner
     downloads: Presigner
     verifier: Verifier
+    rates: Rates
+    quota: Quota
     queues: Queues
     tail: Tail
     feed: Feed
@@ -116,11 +127,25 @@ class Services:
             uploads=Presigner.uploads(settings),
             downloads=Presigner.downloads(settings),
             verifier=Verifier(settings.jwt_secret.get_secret_value()),
+            rates=Rates(settings.rate_per_second, settings.rate_burst),
+            quota=quota_of(settings, documents),
             queues=Queues(bus),
             tail=tail,
             feed=Feed(bus, tail),
             health=Health(probes, settings.signatures_label),
         )
+
+
+def quota_of(settings: Settings, documents: Documents | None) -> Quota:
+    """The quota that the settings describe; connects to nothing where they limit nothing."""
+
+    async def none(_: str, __: int) -> int:
+        return 0
+
+    limited = settings.quota_uploads or settings.quota_bytes
+    return Quota(
+        settings, documents.pending if documents else none, Quotas.from_settings(settings) if limited else None
+    )
 
 
 async def _no_documents() -> None:

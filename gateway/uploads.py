@@ -53,6 +53,7 @@ router = APIRouter(route_class=DirectRoute)
             HTTPStatus.FORBIDDEN,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.TOO_MANY_REQUESTS,
             HTTPStatus.SERVICE_UNAVAILABLE,
         ),
     },
@@ -144,7 +145,7 @@ async def _open(
 
 
 async def _announce(at: Services, event: Requested, lane: Lane, trace: str | None) -> None:
-    media_id = event.about()
+    media_id, owner, now = event.about(), event.media.owner or "", event.media.requested_at or datetime.now(UTC)
     event_id = derive_id(SOURCE, media_id, event.type())
     span = child_span(trace, event_id) if trace and _TRACE.fullmatch(trace) else None
     envelope = begin(event, event_id=event_id, source=SOURCE, lane=lane, traceparent=span)
@@ -156,9 +157,12 @@ async def _announce(at: Services, event: Requested, lane: Lane, trace: str | Non
             f"File name, audience and context together have more than {LARGEST_REQUESTED} bytes: shorten them.",
         )
     subject = Subject(event.event, event.known_kind(), lane, media_id, FIRST_RUN, SOURCE)
+    counted = await at.quota.take(owner, event.media.size, now)
     try:
         await at.bus.publish(str(subject), payload, message_id=envelope.id, headers=HEADERS)
-    except BusDown:
-        raise unavailable("The upload could not be put on record: NATS doesn't answer") from None
     except BusError as error:
+        if counted:
+            await at.quota.give_back(owner, event.media.size, now)
+        if isinstance(error, BusDown):
+            raise unavailable("The upload could not be put on record: NATS doesn't answer") from None
         raise unavailable(f"The upload could not be put on record: {type(error).__name__}") from error

@@ -18,6 +18,7 @@ from pymongo.errors import (
 from infra.catalog import INDEXES, Query, Wanted, index_name
 from infra.errors import DependencyDown
 from infra.settings import Settings
+from schemas.catalog import owner_word
 from schemas.document import Fold
 
 COLLECTION: Final = "media"
@@ -66,7 +67,7 @@ class Documents:
         Raises:
             DependencyDown: it doesn't.
         """
-        with _translated():
+        with translated():
             await self._client.admin.command("ping", maxTimeMS=PROBE_MS)
 
     async def get(self, media_id: str) -> Fold | None:
@@ -75,7 +76,7 @@ class Documents:
 
     async def folds(self, media_ids: Iterable[str]) -> dict[str, Fold]:
         """The folds of several media."""
-        with _translated():
+        with translated():
             found = self._documents.find({"_id": {"$in": list(media_ids)}}, {"fold": 1})
             return {stored["_id"]: Fold.parse(stored["fold"]) async for stored in found}
 
@@ -99,7 +100,7 @@ class Documents:
                 operations.append(ReplaceOne({"_id": media_id, "digest": digest}, document))
         if not operations:
             return True
-        with _translated():
+        with translated():
             try:
                 result = await self._documents.bulk_write(operations, ordered=False)
             except BulkWriteError as error:
@@ -114,7 +115,7 @@ class Documents:
         Raises:
             DependencyDown: also if an index is missing, which `tidegate provision` makes.
         """
-        with _translated():
+        with translated():
             parts = await asyncio.gather(*(self._found(query, limit) for query in wanted.queries()))
         merged = {stored["_id"]: stored for part in parts for stored in part}
         return [merged[media_id] for media_id in sorted(merged, reverse=True)[:limit]]
@@ -128,9 +129,15 @@ class Documents:
                 raise DependencyDown("mongo", f"no index {query.index}: run `tidegate provision`") from refusal
             raise
 
+    async def pending(self, owner: str, at_most: int) -> int:
+        """How many uploads of an owner have not come yet, counted to `at_most`."""
+        query = {"readers": owner_word(owner), "state": "pending", "owner": owner}
+        with translated():
+            return await self._documents.count_documents(query, limit=at_most, hint=index_name("state"))
+
     async def provision(self) -> list[str]:
         """Make the indexes of listings, with an operator's credentials; the names of those that were missing."""
-        with _translated():
+        with translated():
             known = await self._documents.index_information()
             wanted = [
                 IndexModel([*((name, ASCENDING) for name in fields), ("_id", DESCENDING)], name=index_name(asked))
@@ -141,18 +148,19 @@ class Documents:
 
     async def drop(self) -> None:
         """Drop the collection and make its indexes again (`tidegate replay --rebuild` makes its documents anew)."""
-        with _translated():
+        with translated():
             await self._documents.drop()
         await self.provision()
 
     async def count(self) -> int:
         """How many documents there are."""
-        with _translated():
+        with translated():
             return await self._documents.count_documents({})
 
 
 @contextmanager
-def _translated() -> Generator[None]:
+def translated() -> Generator[None]:
+    """Raise pymongo's words for "it doesn't answer" as `DependencyDown`."""
     try:
         yield
     except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
