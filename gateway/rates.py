@@ -1,6 +1,6 @@
 """How many requests an owner may send: to this process, whatever others are sent beside it."""
 
-import time
+from time import monotonic
 from typing import Final
 
 # Who has waited long enough is as good as new, and forgotten when there are so many.
@@ -28,7 +28,7 @@ class Rates:
         """Count a request: 0, or the seconds after which it may be sent again, and then it is not counted."""
         if not self._interval:
             return 0
-        now = time.monotonic()
+        now = monotonic()
         full_at = max(self._full_at.get(owner, now), now)
         if (wait := full_at - now - self._patience) > _ROUNDING:
             return wait
