@@ -77,7 +77,10 @@ def _check_storable(value: JsonValue, depth: int) -> None:
 class UploadPut(BaseModel):
     """PUT the file's bytes to `url` with exactly these headers.
 
-    412 means that the file is there already: a client that repeats its PUT takes it as success.
+    The object store's answers are XML, and its `Code` says what to do. 412 `PreconditionFailed`: the file is there
+    already, and a client that repeats its PUT takes it as success. 403 `AccessDenied`: the time is over, ask again. 403
+    `SignatureDoesNotMatch`: type, length or another header is not as announced; send these headers, or ask again for
+    what the file really is.
     """
 
     media_id: MediaId
@@ -88,7 +91,11 @@ class UploadPut(BaseModel):
 
 
 class UploadForm(BaseModel):
-    """POST a multipart form to `url`: these fields first, then the file as `file`."""
+    """POST a multipart form to `url`: these fields first, then the file as `file`.
+
+    The object store's answers are XML. 400 `EntityTooLarge` or `EntityTooSmall`: the file has another length than was
+    announced. 403 `AccessDenied`: a field was changed, or the time is over (its `Message` says which); ask again.
+    """
 
     media_id: MediaId
     method: Literal["POST"] = "POST"

@@ -22,11 +22,15 @@ OWN_ROLES: Mapping[str, tuple[str, list[str]]] = {"quotas": (QUOTAS, ["find", "i
 
 
 def command(binary: Path, *, port: int, store: Path) -> list[str | Path]:
-    """A mongod on the loopback interface with authentication, and a cache small enough for a laptop."""
+    """A mongod on the loopback interface with authentication, and a cache small enough for a laptop.
+
+    What is slow it would log with its values, which are strangers' words: file names, conversations, tags.
+    """
     return [
         binary,
         *("--dbpath", store, "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket", "--auth", "--quiet"),
         *("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false"),
+        *("--slowms", str(2**31 - 1)),
     ]
 
 
