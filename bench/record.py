@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ async def _template(running: Installation, bus: NatsBus) -> list[CloudEvent]:
     settings = running.stack.settings("operator")
     token = issue(settings.jwt_secret.get_secret_value(), owner="bench", scopes=["upload"])
     async with aiohttp.ClientSession() as http:
-        clients = Clients(running.stack.settings("gateway").gateway_url, token, http, count(1), 20_000)
+        clients = Clients(running.stack.settings("gateway").gateway_url, repeat(token), http, count(1), 20_000)
         watching = asyncio.create_task(clients.watch(bus))
         await clients.upload()
         watching.cancel()

@@ -64,6 +64,30 @@ class Settings(BaseSettings):
     upload_expires_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] = Field(
         default=900, description="How long a presigned upload is valid."
     )
+    rate_per_second: Annotated[float, Field(ge=0)] = Field(
+        default=100,
+        description="Requests an owner may send in a second in the long run, to each gateway process; 0: any number.",
+    )
+    rate_burst: Annotated[int, Field(ge=1)] = Field(
+        default=300, description="Requests an owner may send at once before `rate_per_second` counts."
+    )
+    quota_uploads: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Uploads an owner may ask for in each window, whichever gateway is asked; 0: any number. Off at "
+        "first: what is fair only the operator knows, and it costs one MongoDB operation for each upload.",
+    )
+    quota_bytes: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Bytes an owner may ask to upload in each window, whether or not they come; 0: any number.",
+    )
+    quota_window_seconds: Annotated[int, Field(ge=1, le=366 * 86400)] = Field(
+        default=86400, description="Length of a quota's window; windows begin at multiples of it since 1970, UTC."
+    )
+    pending_uploads: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Uploads of an owner that may be asked for and not have come yet; 0: any number. Counted from what "
+        "`record` wrote, about a second late: a burst can exceed it.",
+    )
     abandoned_after_seconds: float = Field(
         default=3600, description="After its URL expired, how long until an upload that never came is `abandoned`."
     )

@@ -129,6 +129,9 @@ async def test_the_log_has_neither_tokens_nor_names(gateway: Running, capsys: py
     token = gateway.token()
     await gateway.upload(token=token, filename="private-name.pdf")
     await gateway.call("GET", "/v1/media/private-path?private-query=1", token=token)
+    await gateway.call("GET", "/v1/media?tag=private-tag", token=token)
+    async with gateway.http.ws_connect(f"{gateway.url}/v1/events?event=private", protocols=["bearer", token]):
+        pass
     out, err = capsys.readouterr()
     assert "http.request" in out + err
     assert "private" not in out + err
@@ -147,7 +150,7 @@ def test_the_published_description_is_current() -> None:
 
 
 async def test_the_process_ends_cleanly(provisioned: ThreadedStack) -> None:
-    """`python -m gateway` serves from its environment; SIGTERM with an open stream ends it with 0 within a second."""
+    """`python -m gateway` serves from its environment; SIGTERM with open streams ends it with 0 within a second."""
     environment = {**os.environ, **provisioned.environment("gateway"), "TIDEGATE_LOG_FORMAT": "json"}
     environment["TIDEGATE_GATEWAY_PORT"] = "0"
     process = await asyncio.create_subprocess_exec(
@@ -164,11 +167,19 @@ async def test_the_process_ends_cleanly(provisioned: ThreadedStack) -> None:
             wish = {"filename": "a", "content_type": "text/plain", "size": 1}
             async with http.post(f"{said['url']}/v1/uploads", json=wish) as response:
                 media_id = (await response.json())["media_id"]
-            async with http.get(f"{said['url']}/v1/media/{media_id}/events") as response:
+            async with (
+                http.get(f"{said['url']}/v1/media/{media_id}/events") as response,
+                http.get(f"{said['url']}/v1/events") as everything,
+                http.ws_connect(f"{said['url']}/v1/events") as websocket,
+            ):
                 assert await response.content.readline() == b"retry: 1000\n"
+                assert await everything.content.readline() == b"retry: 1000\n"
+                assert "id" in await websocket.receive_json()
                 began = time.monotonic()
                 process.send_signal(signal.SIGTERM)
                 await response.read()
+                assert b'"reason": "closing"' in await everything.read()
+                assert (await websocket.receive()).data == aiohttp.WSCloseCode.SERVICE_RESTART
                 assert await process.wait() == 0
                 assert time.monotonic() - began < 1.5
         said = await process.stderr.read()
