@@ -79,7 +79,8 @@ class Budget:
     def at_once(self, function: Function) -> int:
         """How many deliveries of a function run at once if nothing else does: fetching more would be for nothing."""
         weight = self._weight(function)
-        return min(function.concurrency, self._most(function) // weight) if weight else function.concurrency
+        room = self._total - self._reserve if function.background else self._total
+        return min(function.concurrency, room // weight) if weight else function.concurrency
 
     @asynccontextmanager
     async def share(self, function: Function) -> AsyncGenerator[None]:
@@ -106,11 +107,9 @@ class Budget:
         for share in self._waiting:
             share.given.cancel()
 
-    def _most(self, function: Function) -> int:
-        return self._total - self._reserve if function.background else self._most_quick
-
     def _weight(self, function: Function) -> int:
-        return min(max(round(function.cpu * CORE), 1), self._most(function)) if function.cpu else 0
+        most = self._total - self._reserve if function.background else self._most_quick
+        return min(max(round(function.cpu * CORE), 1), most) if function.cpu else 0
 
     async def _wait(self, share: _Share, name: str) -> None:
         self._waiting.append(share)

@@ -2,9 +2,13 @@
 
 import asyncio
 
+import structlog
+
 from events.bus import BusError
 from events.nats_link import Link
 from events.nats_wire import Handler, Inbox, Received
+
+log = structlog.get_logger(__name__)
 
 # The server answers at once, except to who was told by its books that there is a message and loses it to somebody
 # else: that request would wait for the next one.
@@ -18,6 +22,7 @@ class Taker:
         self._link = link
         self._subject = subject
         self._inbox: Inbox | None = None
+        self._left: list[Inbox] = []
         self._came: Handler | None = None
         self._answer: asyncio.Future[Received] | None = None
 
@@ -34,8 +39,8 @@ class Taker:
             await asyncio.wait([answer], timeout=ANSWER_SECONDS)
             if not answer.done():
                 await self._give_up()
-        except BusError:
-            self.close()
+        except BusError as error:
+            log.debug("nats.not_taken", subject=self._subject, error=str(error))
         finally:
             self._answer = None
         return answer.result() if answer.done() and not answer.cancelled() else None
@@ -47,17 +52,24 @@ class Taker:
         self.close()
 
     async def _give_up(self) -> None:
-        """Leave the address: after a round trip nothing can arrive there; what does until then has come."""
-        if self._inbox is not None:
-            await self._inbox.leave()
-            await self._link.flush()
+        """Leave the address: after a round trip nothing can arrive there; what does until then has come.
+
+        Raises:
+            BusDown: the server is frozen. What it sends when it goes on will have come.
+        """
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            self._left.append(inbox)
+            await inbox.leave()
+        await self._link.flush(ANSWER_SECONDS)
         self.close()
 
     def close(self) -> None:
         """Have no address any more."""
-        inbox, self._inbox = self._inbox, None
-        if inbox is not None:
+        gone = [*self._left, self._inbox] if self._inbox else self._left
+        for inbox in gone:
             inbox.forget()
+        self._inbox, self._left = None, []
 
     def _received(self, received: Received) -> None:
         if not received.status and self._came is not None:
