@@ -139,6 +139,22 @@ async def test_background_is_not_starved() -> None:
     assert load.running == ["three", "four"]
 
 
+async def test_large_background_is_not_starved() -> None:
+    """Quick ones don't take one by one what the background waits for: they leave room until it fits."""
+    load = Load(Budget(4, [encode := heavy(3, "encode", background=True), render := heavy(1, "render")]))
+    for name in ("one", "two", "three", "four"):
+        await load.ask(name, render)
+    await load.ask("video", encode)
+    await load.ask("five", render)
+    for name in ("one", "two"):
+        await load.end(name)
+    assert load.running == ["three", "four"]
+    await load.end("three")
+    assert load.running == ["four", "video"]
+    await load.end("four")
+    assert load.running == ["video", "five"]
+
+
 async def test_background_alone_has_everything() -> None:
     """A process of encoders keeps nothing back; neither does one whose other functions weigh nothing."""
     encode = heavy(8, "encode", background=True)
@@ -171,7 +187,15 @@ async def test_cancelled_shares_are_given_back() -> None:
     # `c` has been given its share and has not run since.
     await load.cancel("c")
     assert load.running == ["d"]
-    await load.cancel("d")
+    for name in ("e", "f"):
+        await load.ask(name, heavy(1))
+    load.ends["d"].set()
+    # Cancelled, and still there when the share is given on.
+    await load.cancel("e")
+    assert load.running == ["f"]
+    assert not load.tasks["d"].cancelled()
+    assert load.tasks["d"].exception() is None
+    await load.cancel("f")
     assert (load.running, load.budget.used, load.budget.waiting) == ([], 0, 0)
 
 
