@@ -103,7 +103,7 @@ async def _nats(told: Settings) -> list[Finding]:
     try:
         await bus.alive()
         letters = [letter async for _, letter in dead.letters(bus)]
-        found = [Finding("nats", "up", "JetStream answers"), await _consumers(bus)]
+        found = [Finding("nats", "up", "JetStream answers"), await consumers(bus)]
     finally:
         await bus.aclose()
     if letters:
@@ -114,7 +114,8 @@ async def _nats(told: Settings) -> list[Finding]:
     return found
 
 
-async def _consumers(bus: Bus) -> Finding:
+async def consumers(bus: Bus) -> Finding:
+    """Whether every function has its consumers, and somebody works on them."""
     functions, app = list(load()), application()
     streams = {stream_of(function, app) for function in functions}
     states = {state.name: state for stream in streams for state in await bus.state(stream)}
