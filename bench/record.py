@@ -29,7 +29,7 @@ from cli.worker import chosen
 from events.envelope import HEADERS
 from events.nats import NatsBus
 from events.registry import Function, Registry, function
-from events.streams import consumer
+from events.streams import consumers
 from events.worker import Worker
 from infra import logs
 from infra.context import Services
@@ -58,7 +58,7 @@ async def measure(media: int, rounds: int, data: Path) -> dict[str, Any]:
         own = await NatsBus.connect(settings.nats_url, name="bench functions")
         template = await _template(running, bus)
         await running.functions.stop()
-        await bus.provision([], [consumer(limit.functions["bare"], application(), settings.ack_wait_seconds)])
+        await bus.provision([], consumers(limit.functions["bare"], application(), settings.ack_wait_seconds))
         total = media * len(template)
         async with services(settings, own) as shared:
             for number in range(rounds):

@@ -114,6 +114,20 @@ class Settings(BaseSettings):
         default=86400, description="Age at which an unfinished media is given back to the function it waits for."
     )
 
+    cpu_budget: Annotated[float, Field(ge=0.1)] | None = Field(
+        default=None,
+        description="Cores' worth of work a worker runs at once; none: all cores it may use, or its container's share.",
+    )
+    lane_weight_premium: Annotated[float, Field(ge=0.001)] = Field(
+        default=8, description="Deliveries of lane premium for one of weight 1, while all lanes wait for a function."
+    )
+    lane_weight_standard: Annotated[float, Field(ge=0.001)] = Field(
+        default=4, description="Deliveries of lane standard for one of weight 1, while all lanes wait for a function."
+    )
+    lane_weight_bulk: Annotated[float, Field(ge=0.001)] = Field(
+        default=1, description="Deliveries of lane bulk for one of weight 1, while all lanes wait for a function."
+    )
+
     sandbox: Literal["required", "rlimits"] = Field(
         default="required",
         description="`required`: decoders run under bubblewrap or nothing starts; `rlimits`: resource limits and a "
@@ -142,6 +156,15 @@ class Settings(BaseSettings):
         directory = told if told and Path(told).is_dir() else None
         files = SecretsSettingsSource(settings_cls, secrets_dir=directory)
         return init_settings, env_settings, dotenv_settings, files
+
+    @property
+    def lane_weights(self) -> dict[str, float]:
+        """Each lane's weight."""
+        return {
+            "premium": self.lane_weight_premium,
+            "standard": self.lane_weight_standard,
+            "bulk": self.lane_weight_bulk,
+        }
 
     @model_validator(mode="after")
     def _requests_outlive_uploads(self) -> Self:
