@@ -1,0 +1,5 @@
+"""Files that are two things at once: see README.md."""
+
+from pathlib import Path
+
+FILES = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix not in {".py", ".md", ""})
