@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -110,7 +110,7 @@ def epub(method: int = zipfile.ZIP_DEFLATED, chapters: int = 1) -> bytes:
     return zipped({"mimetype": EPUB, **parts}, method)
 
 
-def zipped(parts: dict[str, str] | dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+def zipped(parts: Mapping[str, str | bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """A zip of these, its first entry `mimetype` stored as documents want it."""
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:

@@ -27,7 +27,7 @@ _NAMES = 512
 _PDF_BYTES = 1024  # where readers of PDF look for its header
 
 _TYPES = b"[Content_Types].xml"
-_SIGNS_OF_A_DOCUMENT = (b"mimetype", _TYPES, b"_rels/.rels")
+_SIGNS_OF_A_DOCUMENT = (b"mimetype", _TYPES, b"_rels/", b"docProps/", b"word/", b"xl/", b"ppt/")
 # What else a zip may be, by an entry that no document has.
 _OTHERS = {
     b"META-INF/MANIFEST.MF": "application/java-archive",
@@ -52,7 +52,7 @@ def judge(view: View) -> str:
     if b"%PDF-" in view.head[:_PDF_BYTES]:
         raise Rejected("polyglot", "a PDF begins in an archive")
     first = _first_name(view)
-    end = _end(view, document=first in _SIGNS_OF_A_DOCUMENT)
+    end = _end(view, document=first.startswith(_SIGNS_OF_A_DOCUMENT))
     if end is None:
         return ZIP
     entries = _entries(view, *end)

@@ -34,7 +34,7 @@ def decide(view: View) -> str:
 
     Raises:
         Need: More of the file must be read.
-        Rejected: It is a zip that is broken or several things at once.
+        Rejected: It is a zip that is broken or several things at once, or a sound that ends in its tag.
     """
     try:
         return _decide(view)
@@ -56,8 +56,8 @@ def _decide(view: View) -> str:
         return form
     if head.startswith(_SIGNATURES.get(guess, ())):
         return guess
-    if mpeg.matches(head):
-        return mpeg.judge(view, guess)
+    if mpeg.matches(head) and (sound := mpeg.judge(view)):
+        return sound
     if isobmff.matches(head):
         return isobmff.judge(view)
     found = text.judge(head, guess)

@@ -7,7 +7,7 @@ sampling frequency are 17 bits in each.
 
 from collections.abc import Callable
 
-from .libmagic import UNKNOWN
+from ..rejected import Rejected
 from .view import View
 
 _TAGS = (b"ID3\x02", b"ID3\x03", b"ID3\x04")
@@ -28,16 +28,20 @@ def matches(head: bytes) -> bool:
     return head.startswith(_TAGS) or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)  # noqa: PLR2004 -- a frame's sync bits
 
 
-def judge(view: View, guess: str) -> str:
-    """Say which of them it is; neither of them is nothing that libmagic may call sound."""
+def judge(view: View) -> str | None:
+    """Say which of them it is, if any.
+
+    Raises:
+        Rejected: `truncated`: it ends in its tag.
+    """
     start = _after_tags(view)
+    if start and start >= view.size:
+        raise Rejected("truncated", "nothing follows the tag at its beginning")
     if start and view.read(start, 4) == b"fLaC":
         return "audio/flac"
     if _in_a_row(view, start, _mp3_frame):
         return "audio/mpeg"
-    if _in_a_row(view, start, _adts_frame):
-        return "audio/aac"
-    return UNKNOWN if guess.startswith("audio/") else guess
+    return "audio/aac" if _in_a_row(view, start, _adts_frame) else None
 
 
 def _after_tags(view: View) -> int:

@@ -15,6 +15,7 @@ _MAIN = {
     _OOXML + "presentationml.slideshow.main+xml": _OOXML + "presentationml.slideshow",
     _OOXML + "presentationml.template.main+xml": _OOXML + "presentationml.template",
 }
+_MAIN_PART = ".main+xml"
 _VBA = "application/vnd.ms-office.vbaproject"
 _PROGRAMS = {"word": "word", "spreadsheet": "excel", "presentation": "powerpoint"}
 _OTHER = "application/zip"
@@ -53,7 +54,7 @@ def judge(xml: bytes, *, whole: bool) -> str:
         return _OTHER
     mains = {_MAIN[each] for each in found if each in _MAIN}
     lower = {each.lower() for each in found}
-    macros = {each.removesuffix(".main+xml") for each in lower if "macroenabled" in each and each.endswith(".main+xml")}
+    macros = {f"{each.removesuffix(_MAIN_PART)}.12" for each in lower if "macroenabled" in each and _MAIN_PART in each}
     if len(mains | macros) != 1:
         return _OTHER
     (content_type,) = mains | macros

@@ -64,10 +64,11 @@ _HARMLESS = frozenset(
         "text/x-texinfo",
     )
 )
-# MHTML: a mail that a browser opens as a page.
+# MHTML: a mail that a browser opens as a page. libmagic knows a mail by other lines, which an MHTML may lack.
 _PAGE_IN_A_MAIL = re.compile(
     r"^(?:mime-version|content-type|content-transfer-encoding)[ \t]*:", re.IGNORECASE | re.MULTILINE
 )
+_MAIL = "message/rfc822"
 # Below it libmagic guesses nothing.
 _SHORTEST = 4
 _CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -95,7 +96,9 @@ def _text(head: bytes, guess: str) -> str:
         return _PLAYLISTS[str(playlist.lastgroup)]
     if _RUN_BY_FIRST_LINE.match(text) or RUN_ANYWHERE.search(text):
         return "text/x-script"
-    return guess if guess.startswith("message/") and _PAGE_IN_A_MAIL.search(text) else PLAIN
+    if _PAGE_IN_A_MAIL.match(text) or (guess.startswith("message/") and _PAGE_IN_A_MAIL.search(text)):
+        return _MAIL
+    return PLAIN
 
 
 def _decoded(head: bytes) -> str:
