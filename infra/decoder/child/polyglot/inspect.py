@@ -104,6 +104,6 @@ def _require_no_page(content: bytes, where: str) -> None:
 def _require_no_program(source: Source) -> None:
     position = 0
     while chunk := source.read(position, _CHUNK):
-        if words.PROGRAM.search(chunk):
+        if any(program.search(chunk) for program in words.PROGRAMS):
             raise Rejected("polyglot", "a program is in it")
         position += len(chunk) - words.LONGEST if len(chunk) == _CHUNK else len(chunk)

@@ -3,7 +3,7 @@
 How often chance makes them in compressed data, where each byte is one of 256: the likeliest of `PAGE_OR_PROGRAM` is
 `<svg` in any case with one of eight bytes behind it, once in 2^34 bytes (2^8 for `<`, 2^7 for each letter, 2^5). It is
 looked for in what a file says about itself and at its ends, mostly a few KiB and never more than 64 KiB a part: one
-part of 2^18. `<?php` and a blank are one in 2^42 bytes, `$_GET[` one in 2^45: these are looked for in whole images.
+part of 2^18. `<?php` and a blank are one in 2^42 bytes, `$_GET[` one in 2^48: these are looked for in whole images.
 """
 
 import re
@@ -13,7 +13,8 @@ IN_TEXT = re.compile(rb"<\?(?:php|=|\s)|<%|<(?:script|iframe|svg|html|!doctype h
 PAGE_OR_PROGRAM = re.compile(
     rb"<(?:\?php|script|iframe|svg|html|!doctype\s+html)[\s>/]|<%@\s*page\b|<jsp:|%PDF-[12]\.", re.IGNORECASE
 )
-PROGRAM = re.compile(rb"<\?php\s|\$_(?:GET|POST|REQUEST|COOKIE|SERVER)\[", re.IGNORECASE)
+# Two, each with letters to begin with that the regex engine looks for first: a sixth of the time of one for both.
+PROGRAMS = (re.compile(rb"<\?[Pp][Hh][Pp]\s"), re.compile(rb"\$_(?:GET|POST|REQUEST|COOKIE|SERVER)\["))
 LONGEST = 16
 
 
