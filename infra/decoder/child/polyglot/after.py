@@ -33,9 +33,6 @@ _BEGINNINGS = {
     b"\x1a\x45\xdf\xa3": "a video",
     b"\xd0\xcf\x11\xe0": "an office document",
 }
-# Long enough to be looked for wherever they stand: one in 2^48 bytes.
-_ARCHIVES = (b"Rar!\x1a\x07", b"7z\xbc\xaf\x27\x1c")
-_CHUNK = 1024 * 1024
 
 
 def judge(source: Source, offset: int, *, strict: bool) -> None:
@@ -55,10 +52,5 @@ def judge(source: Source, offset: int, *, strict: bool) -> None:
         raise Rejected("polyglot", f"{source.size - offset} bytes of something else stand behind its end")
     if words.PAGE_OR_PROGRAM.search(first[:MOST_OF_A_PART]):
         raise Rejected("polyglot", "a page or a program stands behind its end")
-    position = offset
-    while chunk := source.read(position, _CHUNK):
-        if any(archive in chunk for archive in _ARCHIVES):
-            raise Rejected("polyglot", "an archive stands behind its end")
-        if len(chunk) <= words.LONGEST:
-            return
-        position += len(chunk) - words.LONGEST if len(chunk) == _CHUNK else len(chunk)
+    if any(archive in chunk for chunk in source.chunks(offset) for archive in words.ARCHIVES):
+        raise Rejected("polyglot", "an archive stands behind its end")

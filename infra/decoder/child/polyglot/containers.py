@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from .source import MOST_OF_A_PART, After, Data, Part, Source
 
-_MOST = 100_000
 _BEGINNING = 1024
 _RIFF_LISTS = {b"RIFF", b"LIST"}
 
@@ -12,7 +11,7 @@ _RIFF_LISTS = {b"RIFF", b"LIST"}
 def boxes(source: Source) -> Iterator[Part]:
     """Whatever a player skips (`free`, `uuid`, what it doesn't know), how `mdat` begins, where the last box ends."""
     position = 0
-    for _ in range(_MOST):
+    while True:
         header = source.read(position, 16)
         if len(header) < 8:  # noqa: PLR2004 -- a length and a type
             return
@@ -47,7 +46,7 @@ def chunks(source: Source) -> Iterator[Part]:
 
 
 def _inside(source: Source, position: int, end: int) -> Iterator[Part]:
-    for _ in range(_MOST):
+    while True:
         header = source.read(position, 8)
         if position + 8 > end or len(header) < 8:  # noqa: PLR2004 -- a type and a length
             return

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from .source import MOST_OF_A_PART, After, Data, Part, Source, Text
 
 _HEADER = 13
-_MOST_BLOCKS = 1_000_000
 _CHUNK = 64 * 1024
 _EXTENSION, _IMAGE, _TRAILER, _COMMENT = 0x21, 0x2C, 0x3B, 0xFE
 
@@ -16,7 +15,7 @@ def parts(source: Source) -> Iterator[Part]:
     if len(header) < _HEADER:
         return
     position = _HEADER + _colours(header[10])
-    for _ in range(_MOST_BLOCKS):
+    while True:
         block = source.read(position, 10)
         if not block:
             return
@@ -28,7 +27,8 @@ def parts(source: Source) -> Iterator[Part]:
             yield Text(content) if block[1] == _COMMENT else Data(content)
         elif block[0] == _IMAGE and len(block) == 10:  # noqa: PLR2004 -- an image descriptor
             _, position = _blocks(source, position + 11 + _colours(block[9]))
-        else:
+        else:  # what decoders skip
+            yield After(position, strict=False)
             return
 
 

@@ -14,7 +14,6 @@ from .archives import RECORD_BYTES, holds_end_of_zip
 from .source import After, Data, Part, Source, Text
 
 HEAD_BYTES = 1024  # where readers of PDF still look for its header, and browsers for markup
-_CHUNK = 1024 * 1024
 
 _PARTS: dict[str, Callable[[Source], Iterator[Part]]] = {
     "application/pdf": pdf.parts,
@@ -70,7 +69,7 @@ def inspect(content_type: str, source: Source) -> None:
             case After(offset, strict):
                 after.judge(source, offset, strict=strict)
     if content_type.startswith("image/"):
-        _require_no_program(source)
+        _require_nothing_hidden(source)
 
 
 def inspect_tail(content_type: str, tail: bytes) -> None:
@@ -101,9 +100,9 @@ def _require_no_page(content: bytes, where: str) -> None:
         raise Rejected("polyglot", f"{name} is {where}")
 
 
-def _require_no_program(source: Source) -> None:
-    position = 0
-    while chunk := source.read(position, _CHUNK):
+def _require_nothing_hidden(source: Source) -> None:
+    for chunk in source.chunks(0):
         if any(program.search(chunk) for program in words.PROGRAMS):
             raise Rejected("polyglot", "a program is in it")
-        position += len(chunk) - words.LONGEST if len(chunk) == _CHUNK else len(chunk)
+        if any(archive in chunk for archive in words.ARCHIVES):
+            raise Rejected("polyglot", "an archive is in it")

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 from .source import MOST_OF_A_PART, After, Data, Part, Source, Text
 
-_MOST_CHUNKS = 1_000_000
 _PIXELS = {b"IDAT", b"fdAT", b"IHDR", b"PLTE", b"tRNS"}
 
 
 def parts(source: Source) -> Iterator[Part]:
     """Texts and whatever else isn't pixels, then where it ends."""
     position = 8
-    for _ in range(_MOST_CHUNKS):
+    while True:
         header = source.read(position, 8)
         if len(header) < 8:  # noqa: PLR2004 -- a length and a type
             return

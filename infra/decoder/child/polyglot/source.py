@@ -1,13 +1,25 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
+
+_CHUNK = 1024 * 1024
+_LAP = 16
 
 
 class Source(NamedTuple):
     """A file, or as much of it as is at hand."""
 
     size: int
-    read: Callable[[int, int], bytes]
-    """The bytes at an offset: fewer where they end, none where they aren't at hand."""
+    get: Callable[[int, int], bytes]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes at an offset, whatever a file says that is: fewer or none where there are no more at hand."""
+        return self.get(offset, length) if 0 <= offset < self.size and length > 0 else b""
+
+    def chunks(self, offset: int) -> Iterator[bytes]:
+        """All from an offset on, each a little more than what came before it: no word is cut."""
+        while chunk := self.read(offset, _CHUNK):
+            yield chunk
+            offset += len(chunk) - _LAP if len(chunk) == _CHUNK else len(chunk)
 
 
 class Text(NamedTuple):
