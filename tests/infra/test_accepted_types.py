@@ -1,4 +1,4 @@
-"""Settings that need more than a type."""
+"""Which types an installation accepts."""
 
 import pytest
 from pydantic import ValidationError
