@@ -9,7 +9,7 @@ from events.errors import Reject
 from events.registry import function
 from infra.context import Context
 from infra.decoder import probe_pdf, probe_text, unnamed_file
-from infra.magic import HEAD_BYTES, identify_head
+from infra.magic import identify_file
 from schemas.events import Probed, Scanned
 
 _PROBES = {"application/pdf": probe_pdf, "text/plain": probe_text}
@@ -36,7 +36,7 @@ async def probe(event: Scanned, ctx: Context) -> Probed:
                     await ctx.progress(done, event.object.size)
         if digest.hexdigest() != event.object.sha256:
             raise Reject("changed", CHANGED)
-        if await identify_head(ctx.decoders, os.pread(file, HEAD_BYTES, 0)) != event.identity.content_type:
+        if await identify_file(ctx.decoders, file) != event.identity.content_type:
             raise Reject("changed", CHANGED)
         found = await _PROBES[event.identity.content_type](ctx.decoders, file)
     return Probed.after(event, probe=found)

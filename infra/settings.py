@@ -4,12 +4,46 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import DirectoryPath, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
+from pydantic import (
+    BeforeValidator,
+    DirectoryPath,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+from schemas.model import Kind
+from schemas.types import TYPES
 
 MIB = 1024 * 1024
 # clamd lowers its MaxFileSize of 2 GiB - 1 by two bytes.
 CLAMD_CEILING = 2 * 1024 * MIB - 3
+
+
+def _types_of(kind: Kind) -> tuple[str, ...]:
+    return tuple(name for name, identity in TYPES.items() if identity.kind == kind)
+
+
+def _separated(value: object) -> object:
+    return [each.strip().lower() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
+
+
+Accepted = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated)]
+_ACCEPTED_FIELDS: dict[str, Kind] = {
+    "accept_images": "image",
+    "accept_video": "video",
+    "accept_audio": "audio",
+    "accept_documents": "document",
+}
 
 
 class Settings(BaseSettings):
@@ -60,6 +94,19 @@ class Settings(BaseSettings):
 
     max_upload_bytes: Annotated[int, Field(gt=0, le=CLAMD_CEILING)] = Field(
         default=512 * MIB, description="Largest upload accepted, in bytes; at most 2 GiB - 3, clamd's ceiling."
+    )
+    accept_images: Accepted = Field(
+        default=_types_of("image"), description="Image types accepted, comma separated; none: images are refused."
+    )
+    accept_video: Accepted = Field(
+        default=_types_of("video"), description="Video types accepted, comma separated; none: videos are refused."
+    )
+    accept_audio: Accepted = Field(
+        default=_types_of("audio"), description="Audio types accepted, comma separated; none: sounds are refused."
+    )
+    accept_documents: Accepted = Field(
+        default=_types_of("document"),
+        description="Document types accepted, comma separated; none: documents are refused.",
     )
     upload_expires_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] = Field(
         default=900, description="How long a presigned upload is valid."
@@ -165,6 +212,20 @@ class Settings(BaseSettings):
             "standard": self.lane_weight_standard,
             "bulk": self.lane_weight_bulk,
         }
+
+    @field_validator(*_ACCEPTED_FIELDS)
+    @classmethod
+    def _known(cls, accepted: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """What no decoder can check can't be accepted."""
+        known = _types_of(_ACCEPTED_FIELDS[str(info.field_name)])
+        if unknown := sorted(set(accepted) - set(known)):
+            raise ValueError(f"{', '.join(unknown)} can't be checked here; what can is {', '.join(known)}")
+        return accepted
+
+    @property
+    def accepted(self) -> frozenset[str]:
+        """The content types of all kinds that may come in."""
+        return frozenset((*self.accept_images, *self.accept_video, *self.accept_audio, *self.accept_documents))
 
     @model_validator(mode="after")
     def _requests_outlive_uploads(self) -> Self:

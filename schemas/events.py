@@ -21,6 +21,7 @@ RejectCode = Literal[
     "too_large",
     "type_mismatch",
     "type_refused",
+    "polyglot",
     "unscannable",
     "encrypted",
     "corrupt",

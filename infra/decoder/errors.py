@@ -8,6 +8,7 @@ SandboxUnavailable    about this machine, at start-up: nothing starts
 from typing import Literal
 
 DecodeCode = Literal[
+    "polyglot",
     "corrupt",
     "truncated",
     "encrypted",
@@ -20,6 +21,7 @@ DecodeCode = Literal[
 
 
 SENTENCES: dict[DecodeCode, str] = {
+    "polyglot": "The file is two things at once: open it, save it anew as the one that you want, and upload that.",
     "corrupt": "The file is damaged: open it, save it anew and upload that.",
     "truncated": "The file is incomplete, its end is missing: upload it again.",
     "encrypted": "The file needs a password: save it without one and upload that.",
