@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from minio.credentials.providers import StaticProvider
 from minio.minioadmin import MinioAdmin
 from minio.versioningconfig import VersioningConfig
 
+from infra.local.clamd import options
 from infra.objects import Objects
 
 READY_SECONDS = 30.0
@@ -133,12 +134,14 @@ def minio_server() -> Generator[MinioServer]:
 
 
 @contextmanager
-def clamd_server(*, stream_max: str = "64M", database: dict[str, bytes] | None = None) -> Generator[ClamdServer]:
-    """Run a clamd for as long as the context lasts.
+def clamd_server(
+    *, database: dict[str, bytes] | None = None, changes: Mapping[str, str] = {}
+) -> Generator[ClamdServer]:
+    """Run a clamd as the stack does for as long as the context lasts.
 
     Args:
-        stream_max: StreamMaxLength, in clamd's own notation.
         database: Signature files by name, instead of the built-in EICAR signature.
+        changes: Options of clamd's that differ, such as bounds low enough to be met.
     """
     with tempfile.TemporaryDirectory(prefix="tidegate-clamd-") as directory:
         root, log = Path(directory), Path(directory, "log")
@@ -146,13 +149,9 @@ def clamd_server(*, stream_max: str = "64M", database: dict[str, bytes] | None =
         (root / "tmp").mkdir()
         for name, content in (database or eicar_database()).items():
             (root / "db" / name).write_bytes(content)
+        told = options(root / "clamd.sock", root / "db", root / "tmp") | dict(changes)
         config = root / "clamd.conf"
-        config.write_text(
-            f"LocalSocket {root}/clamd.sock\nDatabaseDirectory {root}/db\nTemporaryDirectory {root}/tmp\n"
-            "Foreground yes\nMaxThreads 4\nSelfCheck 3600\nScanImageFuzzyHash no\n"
-            "AlertExceedsMax yes\nAlertEncrypted yes\n"
-            f"StreamMaxLength {stream_max}\nMaxFileSize 64M\nMaxScanSize 64M\nMaxFiles 10\n"
-        )
+        config.write_text("".join(f"{name} {value}\n" for name, value in told.items()))
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [binary("clamd", Path("/usr/sbin/clamd")), "-c", str(config)], stdout=output, stderr=output

@@ -23,7 +23,7 @@ MIB = 1024 * 1024
 @pytest.fixture(scope="module")
 def server() -> Generator[ClamdServer]:
     """One real clamd for all tests that leave it well."""
-    with clamd_server(stream_max="2M") as running:
+    with clamd_server(changes={"StreamMaxLength": "2M", "MaxFiles": "10"}) as running:
         yield running
 
 
