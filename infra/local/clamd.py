@@ -29,7 +29,8 @@ def options(socket: Path, signatures: Path, temporary: Path) -> dict[str, object
         "MaxThreads": threads,
         "MaxQueue": 4 * threads,
         "MaxConnectionQueueLength": "200",
-        # Scans go on while new signatures load, for twice their memory meanwhile.
+        # Scans go on while new signatures load, for twice their memory meanwhile, and signatures that won't load change
+        # nothing. Without, clamd 1.4 has thrown the old ones away by then, and is left with none.
         "ConcurrentDatabaseReload": "yes",
         "StreamMaxLength": CLAMD_CEILING,
         "MaxFileSize": CLAMD_CEILING,

@@ -1,16 +1,20 @@
 """Real MinIO and clamd for the adapters' tests: free loopback ports, fresh stores, ended by SIGKILL."""
 
+import asyncio
 import hashlib
+import io
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tarfile
 import tempfile
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import urllib3
@@ -171,6 +175,37 @@ def eicar_database() -> dict[str, bytes]:
         "tests.ndb": b"Eicar-Test-Signature:0:*:" + EICAR[:40].hex().encode() + b"\n",
         "tests.hdb": f"{digest}:{len(EICAR)}:Eicar-Test-Hash\n".encode(),
     }
+
+
+def daily_database(version: int, made: datetime | None = None, more: bytes = b"") -> bytes:
+    """An unsigned daily database (.cud) as `sigtool` writes it: a 512-byte header, a tar, its contents listed first.
+
+    Args:
+        version: Its number, which clamd says to VERSION.
+        made: Its date, which clamd says as well; none: now.
+        more: Signatures beside EICAR's, as lines of an .ndb file.
+    """
+    made = made or datetime.now(UTC)
+    signatures = eicar_database()["tests.ndb"] + more
+    date = made.strftime("%d %b %Y %H-%M +0000")
+    header = f"ClamAV-VDB:{date}:{version}:1:90:{'0' * 32}:x:tests:{int(made.timestamp())}"
+    info = f"{header}\ndaily.ndb:{len(signatures)}:{hashlib.sha256(signatures).hexdigest()}\n".encode()
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in (("daily.info", info), ("daily.ndb", signatures)):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return header.ljust(512).encode() + output.getvalue()
+
+
+async def reload(clamd: Path) -> None:
+    """Have the clamd at this socket load its signatures again."""
+    reader, writer = await asyncio.open_unix_connection(clamd)
+    writer.write(b"zRELOAD\0")
+    assert await reader.read() == b"RELOADING\0"
+    writer.close()
+    await writer.wait_closed()
 
 
 def _until_connected(server: Server, address: str | tuple[str, int]) -> None:
