@@ -13,7 +13,7 @@ from infra.documents import Documents
 from infra.objects import Objects
 from infra.settings import Settings
 from schemas.document import CloudEvent
-from schemas.subjects import progress
+from schemas.subjects import FIRST_RUN, progress
 
 PROGRESS_SECONDS = 0.5
 
@@ -91,8 +91,8 @@ class Context:
 
     @property
     def objects(self) -> Objects:
-        """MinIO."""
-        return self.services.objects
+        """MinIO; in a replay, a file that was promoted is read where it was promoted to."""
+        return self.services.objects if self.run == FIRST_RUN else self.services.objects.for_replays()
 
     @property
     def clamd(self) -> Clamd:

@@ -84,6 +84,10 @@ class Settings(BaseSettings):
         default="",
         description="Names a set of signatures that is not ClamAV's own; verdicts record it beside clamd's version.",
     )
+    signatures_max_age_days: Annotated[float, Field(gt=0)] = Field(
+        default=3.0,
+        description="Age at which ClamAV's daily database is reported as old; files are scanned with it all the same.",
+    )
     gateway_url: str = Field(default="http://127.0.0.1:8080", description="The gateway as its clients reach it.")
     gateway_host: str = Field(default="127.0.0.1", description="Address the gateway listens on.")
     gateway_port: int = Field(default=8080, description="Port the gateway listens on; 0 picks a free one.")

@@ -17,6 +17,8 @@ from schemas.probe import DocumentProbe
 
 CONTEXT_DEPTH = 16
 LARGEST_PAGE = 100
+OLD_SIGNATURES = "OLD SIGNATURES: ClamAV's are {days} days old, newer finds are missed: run freshclam on its machine."
+SCANNED_WITH_OLD = "OLD SIGNATURES: the file was scanned with ClamAV signatures that were {days} days old."
 TEST_SIGNATURES = "TEST SIGNATURES: ClamAV has no real signatures here. It finds test files; `clean` means nothing."
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for a word
 # No spaces but one after a semicolon: proxies and signatures disagree about the others.
