@@ -1,5 +1,6 @@
 """One credential per job on MinIO and MongoDB: each can do its work, and nothing of anybody else's."""
 
+import asyncio
 import http.client
 import io
 import secrets
