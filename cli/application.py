@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
+from cli.vocabulary import by_type
 from events.application import Application, Outgoing, Source
 from events.attempts import Policy
 from events.bus import Bus, Message
@@ -24,7 +25,7 @@ from infra.objects import Objects
 from infra.records import known_fold
 from infra.settings import Settings
 from schemas.document import TERMINAL_STATES, CloudEvent
-from schemas.events import BY_TYPE, Failed, MediaEvent, Rejected
+from schemas.events import Failed, MediaEvent, Rejected
 from schemas.notification import Notification
 from schemas.subjects import Subject
 
@@ -113,7 +114,13 @@ def retention(settings: Settings) -> Retention:
 
 
 def application(shared: Services | None = None) -> Application:
-    """What the runtime is told. Without services (provisioning, drawing the graph) no handler can run."""
+    """What the runtime is told, once functions are loaded.
+
+    Without services (provisioning, drawing the graph) no handler can run.
+
+    Raises:
+        FunctionsUnusable: one's events can't be told from others.
+    """
 
     def context(function: Function, envelope: Envelope) -> Context:
         assert shared is not None
@@ -136,7 +143,7 @@ def application(shared: Services | None = None) -> Application:
         )
 
     return Application(
-        models=BY_TYPE,
+        models=by_type(),
         subject=subject,
         filters=filters,
         context=context,

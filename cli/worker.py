@@ -23,7 +23,7 @@ def chosen(names: Iterable[str], settings: Settings) -> list[Function]:
 
     Raises:
         ValueError: a name is unknown.
-        ImportError: a distribution's functions can't be imported.
+        FunctionsUnusable: a distribution's functions can't be imported.
     """
     return [
         replace(function, every=settings.sweep_seconds) if function.name == "sweep" else function
