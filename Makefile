@@ -16,6 +16,7 @@ demo: setup ## Real files through the real stack: make demo [FILES="a.pdf b.pdf"
 	@$(PYTHON) -m bench.demo $(FILES)
 
 test: check ## Lint, types and all tests, against real servers on free ports: make test [ARGS="tests/infra -x"]
+	@infra/local/bootstrap.sh compose_parser
 	$(PYTHON) -m pytest $(ARGS)
 
 check: setup ## Lint and types alone
@@ -27,8 +28,10 @@ faults: setup ## The minute-long faults
 	$(PYTHON) -m pytest -m slow_faults $(ARGS)
 
 lock: setup ## Pin the dependencies of pyproject.toml anew
-	@PATH="$$PATH:$${XDG_CACHE_HOME:-$$HOME/.cache}/tidegate/uv/bin" uv pip compile pyproject.toml --all-extras --universal \
-		--python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements.lock
+	@export PATH="$$PATH:$${XDG_CACHE_HOME:-$$HOME/.cache}/tidegate/uv/bin"; \
+	compile="uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet"; \
+	$$compile --all-extras --output-file requirements.lock && \
+	$$compile --no-annotate --constraint requirements.lock --output-file infra/deploy/requirements.lock
 
 generate: setup ## Write what is generated anew: JSON Schemas, OpenAPI, AsyncAPI
 	$(PYTHON) -m schemas.generate

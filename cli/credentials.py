@@ -1,4 +1,4 @@
-"""`tidegate env` and `tidegate token`: how to get in."""
+"""`tidegate secrets`, `tidegate env` and `tidegate token`: how to get in."""
 
 import shlex
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ from typing import Any, cast, get_args
 
 from cli.connect import settings, stack
 from cli.failures import USAGE, CommandFailed
-from cli.output import emit
+from cli.output import emit, note
+from infra.deploy.secret_files import write_secret_files
 from infra.local.state import Role
 from infra.tokens import SCOPES, Scope, issue
 from schemas.model import LANES, Lane
@@ -22,6 +23,15 @@ def env(data: Path | None, *, role: str, as_json: bool) -> None:
         return
     for name, value in variables.items():
         _plainly(f"export {name}={shlex.quote(value)}")
+
+
+def secrets(directory: Path, *, as_json: bool) -> None:
+    """Write the files that compose.yaml mounts, and name those that are new."""
+    written = [path.name for path in write_secret_files(directory)]
+    if as_json:
+        emit({"directory": str(directory), "written": written})
+    else:
+        note(f"Written to {directory}: {', '.join(written)}." if written else f"Nothing to change in {directory}.")
 
 
 def token(

@@ -1,6 +1,7 @@
-"""`tidegate provision`: streams, consumers and the bucket, made what they should be."""
+"""`tidegate provision`: streams, consumers and the bucket, made what they should be; and users, where asked to."""
 
 import asyncio
+import json
 from pathlib import Path
 
 from rich.table import Table
@@ -8,20 +9,24 @@ from rich.text import Text
 
 from cli.application import application, retention
 from cli.connect import connected, settings
-from cli.failures import PROBLEM
+from cli.failures import PROBLEM, USAGE, CommandFailed
 from cli.output import emit, note, out
 from cli.worker import chosen
 from events import streams
 from events.bus import Change
 from infra.bucket import provision_bucket
+from infra.deploy.users import provision_users
 from infra.settings import Settings
 
 _STYLES = {"created": "green", "updated": "yellow", "drift": "bold red", "extra": "magenta", "pruned": "yellow"}
 
 
-async def provision(data: Path | None, *, prune: bool, as_json: bool) -> int:
+async def provision(data: Path | None, *, prune: bool, users: Path | None, as_json: bool) -> int:
     """Provision and report each change; 1 if something differs and can't be changed."""
-    changes = await make(settings(data), prune=prune)
+    found = settings(data)
+    # First: the operator, who does the rest, may be among them.
+    changes = _told(await provision_users(found, _secrets(users))) if users else []
+    changes += await make(found, prune=prune)
     if as_json:
         emit({"changes": [{"what": each.what, "action": each.action, "detail": each.detail} for each in changes]})
     else:
@@ -43,12 +48,27 @@ async def make(found: Settings, *, prune: bool = False) -> list[Change]:
             bus, application(), functions, retention(found), found.ack_wait_seconds, prune=prune
         )
     # After the stream that takes its notifications: MinIO would lose or queue them.
-    for line in await asyncio.to_thread(provision_bucket, found):
-        what, _, detail = line.partition(": ")
-        changes.append(Change(f"MinIO {what}", "created" if detail == "created" else "updated", detail))
+    changes += _told(await asyncio.to_thread(provision_bucket, found))
     if not any(change.what.startswith("MinIO") for change in changes):
         changes.append(Change(f"MinIO bucket {found.bucket}", "unchanged"))
     return changes
+
+
+def _told(lines: list[str]) -> list[Change]:
+    """What MinIO's provisioning did, as changes."""
+    parts = [line.partition(": ") for line in lines]
+    return [
+        Change(f"MinIO {what}", "created" if detail == "created" else "updated", detail) for what, _, detail in parts
+    ]
+
+
+def _secrets(users: Path) -> dict[str, str]:
+    try:
+        return json.loads(users.read_text())
+    except (OSError, ValueError) as error:
+        raise CommandFailed(
+            USAGE, f"{users} is not what `tidegate secrets` writes as users.json ({error}): write it again."
+        ) from None
 
 
 def _show(changes: list[Change]) -> None:

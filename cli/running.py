@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import uvloop
 
@@ -11,13 +12,17 @@ from cli.worker import chosen, work
 from infra import logs
 from infra.local.state import StackNotRunning
 from infra.settings import Settings
+from schemas.model import Kind
+
+KINDS = tuple(kind for kind in get_args(Kind) if kind != "unknown")
 
 
-def run(names: Sequence[str], *, ready_file: Path | None, as_json: bool) -> int:
+def run(names: Sequence[str], kinds: Sequence[str], *, ready_file: Path | None, as_json: bool) -> int:
     """Work on functions until told to stop.
 
     Args:
-        names: Functions; none: all.
+        names: Functions; none and no kinds: all.
+        kinds: And every function that is for one of these kinds.
         ready_file: Made once every function is bound, removed first.
         as_json: Whether to say on standard output when ready.
 
@@ -26,8 +31,10 @@ def run(names: Sequence[str], *, ready_file: Path | None, as_json: bool) -> int:
     """
     settings = _settings()
     logs.configure(settings)
+    if strange := [kind for kind in kinds if kind not in KINDS]:
+        raise CommandFailed(USAGE, f"There is no kind {', '.join(strange)}: there are {', '.join(KINDS)}.")
     try:
-        functions = chosen(names, settings)
+        functions = chosen(names, settings, kinds)
     except ValueError as error:
         raise CommandFailed(USAGE, f"{error}.") from None
     if ready_file is not None:
@@ -42,7 +49,7 @@ def run(names: Sequence[str], *, ready_file: Path | None, as_json: bool) -> int:
 
             emit({"ready": True, "functions": [function.name for function in functions]})
 
-    return uvloop.run(work(settings, names, on_ready=ready))
+    return uvloop.run(work(settings, names, kinds, on_ready=ready))
 
 
 def _settings() -> Settings:

@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command("up")(up)
     app.command("run")(run)
     app.command("provision")(provision)
+    app.command("secrets")(secrets)
     app.command("env")(env)
     app.command("token")(token)
     app.command(
@@ -44,6 +45,10 @@ def up(
 
 def run(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAMES]...", help="Functions. Default: all.")] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option("--kind", help="And all functions for image, video, audio or document; may be repeated."),
+    ] = None,
     ready_file: Annotated[
         Path | None,
         typer.Option("--ready-file", metavar="FILE", help="Made once every function is bound, for supervisors."),
@@ -53,18 +58,32 @@ def run(
     """Work on functions until SIGTERM or Ctrl-C, then finish what runs and hand back the rest."""
     from cli.running import run as implementation
 
-    raise typer.Exit(implementation(names or [], ready_file=ready_file, as_json=as_json))
+    raise typer.Exit(implementation(names or [], kinds or [], ready_file=ready_file, as_json=as_json))
 
 
 def provision(
     prune: Annotated[bool, typer.Option("--prune", help="Delete consumers that nothing needs any more.")] = False,
+    users: Annotated[
+        Path | None,
+        typer.Option("--users", metavar="FILE", help="Make the users of MinIO and MongoDB first; see `secrets`."),
+    ] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Make streams, consumers and the bucket what they should be, and say what differed. Exit 1: drift remains."""
     from cli.provision import provision as implementation
 
-    raise typer.Exit(asyncio.run(implementation(data, prune=prune, as_json=as_json)))
+    raise typer.Exit(asyncio.run(implementation(data, prune=prune, users=users, as_json=as_json)))
+
+
+def secrets(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made if missing, for you alone.", file_okay=False)],
+    as_json: Json = False,
+) -> None:
+    """Generate the passwords of an installation in containers, as the files that compose.yaml mounts."""
+    from cli.credentials import secrets as implementation
+
+    implementation(directory, as_json=as_json)
 
 
 def env(

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 import structlog
@@ -18,16 +18,20 @@ from infra.settings import Settings
 log = structlog.get_logger()
 
 
-def chosen(names: Iterable[str], settings: Settings) -> list[Function]:
-    """The installed functions of these names (all without any), their schedules from the settings.
+def chosen(names: Iterable[str], settings: Settings, kinds: Collection[str] = ()) -> list[Function]:
+    """The installed functions of these names and for these kinds (all without any), schedules from the settings.
 
     Raises:
-        ValueError: a name is unknown.
+        ValueError: a name is unknown, or there are no functions for these kinds.
         FunctionsUnusable: a distribution's functions can't be imported.
     """
+    installed = load()
+    wanted = dict.fromkeys([*names, *(each.name for each in installed if set(kinds) & set(each.kinds))])
+    if kinds and not wanted:
+        raise ValueError(f"no function is for {', '.join(kinds)} alone: name the functions to run")
     return [
         replace(function, every=settings.sweep_seconds) if function.name == "sweep" else function
-        for function in load().select(names)
+        for function in installed.select(wanted)
     ]
 
 
@@ -38,13 +42,19 @@ def relax_garbage_collection() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-async def work(settings: Settings, names: Iterable[str], *, on_ready: Callable[[], None] | None = None) -> int:
+async def work(
+    settings: Settings,
+    names: Iterable[str],
+    kinds: Collection[str] = (),
+    *,
+    on_ready: Callable[[], None] | None = None,
+) -> int:
     """Run functions until SIGTERM or SIGINT, then drain.
 
     Returns:
         The exit code: 0 after a drain, 3 if NATS closed the connection for good.
     """
-    functions = chosen(names, settings)
+    functions = chosen(names, settings, kinds)
     stop, lost = asyncio.Event(), asyncio.Event()
 
     def closed(reason: str) -> None:
@@ -57,7 +67,8 @@ async def work(settings: Settings, names: Iterable[str], *, on_ready: Callable[[
         loop.add_signal_handler(number, stop.set)
     if settings.metrics_port is not None:
         start_http_server(settings.metrics_port, addr="0.0.0.0")  # noqa: S104  scraped from other machines
-    bus = await NatsBus.connect(settings.nats_url, name=f"tidegate run {' '.join(names)}".strip(), on_closed=closed)
+    title = " ".join(["tidegate run", *names, *(f"--kind {kind}" for kind in kinds)])
+    bus = await NatsBus.connect(settings.nats_url, name=title, on_closed=closed)
     try:
         async with services(settings, bus) as shared:
             worker = Worker(bus, application(shared), functions, policy(settings))

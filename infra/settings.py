@@ -1,10 +1,11 @@
 """Every setting of every process, in one typed class; nothing else reads the environment."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import DirectoryPath, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 MIB = 1024 * 1024
 # clamd lowers its MaxFileSize of 2 GiB - 1 by two bytes.
@@ -14,11 +15,17 @@ CLAMD_CEILING = 2 * 1024 * MIB - 3
 class Settings(BaseSettings):
     """What a process is told about the world, from `TIDEGATE_*` variables or files in `TIDEGATE_SECRETS_DIR`.
 
+    A file there is named as the variable would be, in either case: `tidegate_nats_url`. A variable wins over a file.
+
     A process holds the credentials of one job only: the same variable names carry the functions' credentials in a
     worker, the gateway's in a gateway and the operator's in a shell (`tidegate env --role`).
     """
 
     model_config = SettingsConfigDict(env_prefix="TIDEGATE_", frozen=True, extra="forbid")
+
+    secrets_dir: DirectoryPath | None = Field(
+        default=None, description="Directory of files that hold settings, such as /run/secrets; one setting a file."
+    )
 
     nats_url: str = Field(
         default="nats://127.0.0.1:4222",
@@ -95,6 +102,22 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     log_format: Literal["console", "json"] = Field(default="console", description="How logs are written.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  its directory is not known before
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then variables, then the files of the directory that a variable names."""
+        told = os.environ.get("TIDEGATE_SECRETS_DIR")
+        # A directory that isn't there is refused where the field is checked.
+        directory = told if told and Path(told).is_dir() else None
+        files = SecretsSettingsSource(settings_cls, secrets_dir=directory)
+        return init_settings, env_settings, dotenv_settings, files
 
     @model_validator(mode="after")
     def _requests_outlive_uploads(self) -> Self:

