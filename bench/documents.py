@@ -42,7 +42,8 @@ class Clients:
     """Clients who upload, and a subscriber who sees `promoted`."""
 
     gateway: str
-    token: str
+    tokens: Iterator[str]
+    """One after another: a single owner would be held to his rate."""
     http: aiohttp.ClientSession
     seeds: Iterator[int]
     size: int
@@ -59,7 +60,7 @@ class Clients:
         """One file through the front door; seconds from the PUT's answer to `promoted`."""
         body = unique_pdf(next(self.seeds), self.size)
         wish = {"filename": "bench.pdf", "content_type": PDF, "size": len(body)}
-        headers = {"Authorization": f"Bearer {self.token}"}
+        headers = {"Authorization": f"Bearer {next(self.tokens)}"}
         async with self.http.post(f"{self.gateway}/v1/uploads", json=wish, headers=headers) as answer:
             assert answer.status == 201, await answer.text()  # noqa: PLR2004
             upload = await answer.json()
@@ -97,7 +98,8 @@ async def measure(options: argparse.Namespace, data: Path) -> dict[str, Any]:
         operator, functions = running.stack.settings("operator"), running.stack.settings("functions")
         signing = running.stack.settings("gateway")
         bus = await NatsBus.connect(operator.nats_url, name="bench")
-        token = issue(operator.jwt_secret.get_secret_value(), owner="bench", scopes=["upload", "read"])
+        secret = operator.jwt_secret.get_secret_value()
+        tokens = itertools.cycle([issue(secret, owner=f"bench{number}") for number in range(options.at_once)])
         servers = {name: getattr(running.stack, name).pid for name in ("minio", "nats", "mongo", "clamd")}
         servers["client"] = os.getpid()
         pids = servers | {"functions": running.functions.pid, "gateway": running.gateway.pid}
@@ -105,7 +107,7 @@ async def measure(options: argparse.Namespace, data: Path) -> dict[str, Any]:
         watching = None
         try:
             async with aiohttp.ClientSession() as http:
-                clients = Clients(signing.gateway_url, token, http, seeds, options.size)
+                clients = Clients(signing.gateway_url, tokens, http, seeds, options.size)
                 watching = asyncio.create_task(clients.watch(bus))
                 await clients.burst(options.at_once * 4, options.at_once)
                 whole: list[tuple[float, list[float]]] = []

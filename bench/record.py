@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from cli.worker import chosen
 from events.envelope import HEADERS
 from events.nats import NatsBus
 from events.registry import Function, Registry, function
-from events.streams import consumer
+from events.streams import consumers
 from events.worker import Worker
 from infra import logs
 from infra.context import Services
@@ -58,7 +58,7 @@ async def measure(media: int, rounds: int, data: Path) -> dict[str, Any]:
         own = await NatsBus.connect(settings.nats_url, name="bench functions")
         template = await _template(running, bus)
         await running.functions.stop()
-        await bus.provision([], [consumer(limit.functions["bare"], application(), settings.ack_wait_seconds)])
+        await bus.provision([], consumers(limit.functions["bare"], application(), settings.ack_wait_seconds))
         total = media * len(template)
         async with services(settings, own) as shared:
             for number in range(rounds):
@@ -83,7 +83,7 @@ async def _template(running: Installation, bus: NatsBus) -> list[CloudEvent]:
     settings = running.stack.settings("operator")
     token = issue(settings.jwt_secret.get_secret_value(), owner="bench", scopes=["upload"])
     async with aiohttp.ClientSession() as http:
-        clients = Clients(running.stack.settings("gateway").gateway_url, token, http, count(1), 20_000)
+        clients = Clients(running.stack.settings("gateway").gateway_url, repeat(token), http, count(1), 20_000)
         watching = asyncio.create_task(clients.watch(bus))
         await clients.upload()
         watching.cancel()

@@ -10,6 +10,7 @@ from pydantic_core import from_json
 from cli.vocabulary import by_type
 from events.application import Application, Outgoing, Source
 from events.attempts import Policy
+from events.budget import cores
 from events.bus import Bus, Message
 from events.dead import DeadLetter
 from events.envelope import Envelope, Event, derive_id, root_span, schema_uri
@@ -26,6 +27,7 @@ from infra.records import known_fold
 from infra.settings import Settings
 from schemas.document import TERMINAL_STATES, CloudEvent
 from schemas.events import Failed, MediaEvent, Rejected
+from schemas.model import LANES
 from schemas.notification import Notification
 from schemas.subjects import Subject
 
@@ -101,6 +103,7 @@ def policy(settings: Settings) -> Policy:
         retry_max=settings.retry_max_seconds,
         ack_wait=settings.ack_wait_seconds,
         grace=settings.grace_seconds,
+        cpu_budget=settings.cpu_budget or cores(),
     )
 
 
@@ -142,6 +145,8 @@ def application(shared: Services | None = None) -> Application:
             identity=getattr(event, "identity", None),
         )
 
+    # Who only provisions or asks needs the lanes' names alone.
+    weights: dict[str, float] = shared.settings.lane_weights if shared else dict.fromkeys(LANES, 1.0)
     return Application(
         models=by_type(),
         subject=subject,
@@ -159,6 +164,7 @@ def application(shared: Services | None = None) -> Application:
         else {},
         sources={Notification: Source("UPLOADS", ("minio.>",), notified)},
         encoders={Notification: announced},
+        lanes=weights,
     )
 
 
@@ -168,9 +174,11 @@ def subject(event: Event, envelope: Envelope) -> str:
     return str(Subject(media.event, media.known_kind(), envelope.lane, envelope.subject, envelope.run, envelope.part))
 
 
-def filters(model: type[Any], kinds: tuple[str, ...]) -> tuple[str, ...]:
-    """The subjects that carry an event; a base class stands for every event."""
+def filters(model: type[Any], kinds: tuple[str, ...], lane: str) -> tuple[str, ...]:
+    """The subjects that carry an event, in all lanes or in one; a base class stands for every event."""
     name = cast("type[MediaEvent]", model).event if model is not MediaEvent else "*"
+    if lane:
+        return tuple(f"media.{name}.{kind}.{lane}.>" for kind in kinds or ("*",))
     if name == "*":
         return ("media.>",)
     return tuple(f"media.{name}.{kind}.>" for kind in kinds) or (f"media.{name}.>",)

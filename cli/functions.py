@@ -13,6 +13,7 @@ from cli.failures import PROBLEM, explain
 from cli.graph import also_emitted, flowchart, in_order, loose_ends, name_of
 from cli.output import emit, note, out
 from events.bus import ConsumerState
+from events.lanes import consumer_names
 from events.registry import Function, load
 from events.streams import stream_of
 
@@ -30,7 +31,7 @@ async def functions(data: Path | None, *, check: bool, mermaid: bool, as_json: b
     if as_json:
         emit(
             {
-                "functions": [_described(each, states.get(each.name) if states else None) for each in installed],
+                "functions": [_described(each, states) for each in installed],
                 "reachable": states is not None,
                 "lag_known": states is not None,
                 "findings": [
@@ -48,7 +49,7 @@ async def functions(data: Path | None, *, check: bool, mermaid: bool, as_json: b
 
 
 async def _states(installed: Sequence[Function], data: Path | None) -> dict[str, ConsumerState] | None:
-    """How each function's consumer stands; None without servers."""
+    """How the consumers stand, by name; None without servers."""
     told = application()
     try:
         async with connected(settings(data), "functions") as bus:
@@ -62,7 +63,8 @@ async def _states(installed: Sequence[Function], data: Path | None) -> dict[str,
         return None
 
 
-def _described(function: Function, state: ConsumerState | None) -> dict[str, Any]:
+def _described(function: Function, states: dict[str, ConsumerState] | None) -> dict[str, Any]:
+    found = _by_lane(function, states or {})
     return {
         "name": function.name,
         "does": _does(function),
@@ -73,15 +75,27 @@ def _described(function: Function, state: ConsumerState | None) -> dict[str, Any
         "also_emits": [name_of(model) for model in also_emitted(function)],
         "timeout": function.timeout,
         "concurrency": function.concurrency,
-        "consumer": None
-        if state is None
-        else {
-            "stream": state.stream,
-            "pending": state.pending,
-            "unacknowledged": state.unacknowledged,
-            "redelivered": state.redelivered,
-            "workers": state.waiting,
-        },
+        "cpu": function.cpu,
+        "background": function.background,
+        "consumer": _figures(found.get("")),
+        "lanes": {lane: _figures(state) for lane, state in found.items()} if function.lanes else None,
+    }
+
+
+def _by_lane(function: Function, states: dict[str, ConsumerState]) -> dict[str, ConsumerState | None]:
+    """How a function's consumers stand, by lane; of one without lanes its only one, for lane ""."""
+    return {lane: states.get(name) for lane, name in consumer_names(function, application().lanes).items()}
+
+
+def _figures(state: ConsumerState | None) -> dict[str, Any] | None:
+    if state is None:
+        return None
+    return {
+        "stream": state.stream,
+        "pending": state.pending,
+        "unacknowledged": state.unacknowledged,
+        "redelivered": state.redelivered,
+        "workers": state.waiting,
     }
 
 
@@ -101,10 +115,15 @@ def _table(installed: Sequence[Function], states: dict[str, ConsumerState] | Non
         takes = f"every {function.every:g} s" if function.every else ", ".join(map(name_of, function.inputs))
         if function.kinds:
             takes += f" ({', '.join(function.kinds)})"
+        found = _by_lane(function, states or {})
         row: list[str | Text] = [takes, function.name, _emits(function)]
-        if states is not None:
-            row += _standing(states.get(function.name))
+        if states is not None and not function.lanes:
+            row += _standing(found[""])
         table.add_row(*row)
+        if states is not None and function.lanes:
+            busy = any(state is not None and (state.waiting or state.unacknowledged) for state in found.values())
+            for lane, state in found.items():
+                table.add_row("", Text(f"  {lane}", style="dim"), "", *_standing(state, busy=busy))
     return table
 
 
@@ -113,10 +132,11 @@ def _emits(function: Function) -> Text:
     return Text.assemble(emits or ("" if also else "-"), (f"{' ' if emits else ''}+ {also}" if also else "", "dim"))
 
 
-def _standing(state: ConsumerState | None) -> list[str | Text]:
+def _standing(state: ConsumerState | None, *, busy: bool = False) -> list[str | Text]:
+    """What waits, what runs and who works on it; `busy`: whoever serves this lane is at work in another."""
     if state is None:
         return ["", "", Text("no consumer", style="bold red")]
-    idle = not state.waiting and not state.unacknowledged
+    idle = not state.waiting and not state.unacknowledged and not busy
     return [
         Text(f"{state.pending}", style="yellow" if state.pending else "dim"),
         Text(f"{state.unacknowledged}", style="" if state.unacknowledged else "dim"),

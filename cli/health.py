@@ -1,7 +1,7 @@
 """`tidegate health`: what is up, what is down, what waits, and whether the scanner really scans."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -19,6 +19,7 @@ from cli.output import emit, out, shown
 from cli.unfinished import stuck
 from events import dead
 from events.bus import Bus, BusError, ConsumerState
+from events.lanes import consumer_names
 from events.nats import NatsBus
 from events.registry import Function, load
 from events.streams import stream_of
@@ -102,7 +103,7 @@ async def _nats(told: Settings) -> list[Finding]:
     try:
         await bus.alive()
         letters = [letter async for _, letter in dead.letters(bus)]
-        found = [Finding("nats", "up", "JetStream answers"), await _consumers(bus)]
+        found = [Finding("nats", "up", "JetStream answers"), await consumers(bus)]
     finally:
         await bus.aclose()
     if letters:
@@ -113,11 +114,12 @@ async def _nats(told: Settings) -> list[Finding]:
     return found
 
 
-async def _consumers(bus: Bus) -> Finding:
+async def consumers(bus: Bus) -> Finding:
+    """Whether every function has its consumers, and somebody works on them."""
     functions, app = list(load()), application()
     streams = {stream_of(function, app) for function in functions}
     states = {state.name: state for stream in streams for state in await bus.state(stream)}
-    problems = [problem for function in functions if (problem := _lacking(function, states.get(function.name)))]
+    problems = [problem for function in functions if (problem := _lacking(function, app.lanes, states))]
     waiting = sum(state.pending for state in states.values())
     running = sum(state.unacknowledged for state in states.values())
     if problems:
@@ -125,12 +127,21 @@ async def _consumers(bus: Bus) -> Finding:
     return Finding("consumers", "up", f"{len(functions)} functions, {waiting} events wait, {running} are worked on")
 
 
-def _lacking(function: Function, state: ConsumerState | None) -> str:
-    if state is None:
-        return f"{function.name} has no consumer: run `tidegate provision`"
-    if not state.waiting and not state.unacknowledged:
-        return f"nobody works on {function.name} ({state.pending} wait): run `tidegate run {function.name}`"
+def _lacking(function: Function, lanes: Iterable[str], states: Mapping[str, ConsumerState]) -> str:
+    """What a function's consumers lack, if anything: who works on one of its lanes works on all."""
+    names = consumer_names(function, lanes).values()
+    missing = [name for name in names if name not in states]
+    if missing:
+        return f"{function.name} has no consumer{_named(missing, function)}: run `tidegate provision`"
+    found = [states[name] for name in names]
+    if not any(state.waiting or state.unacknowledged for state in found):
+        waiting = sum(state.pending for state in found)
+        return f"nobody works on {function.name} ({waiting} wait): run `tidegate run {function.name}`"
     return ""
+
+
+def _named(missing: Sequence[str], function: Function) -> str:
+    return f" {', '.join(missing)}" if function.lanes else ""
 
 
 async def _minio(told: Settings) -> list[Finding]:

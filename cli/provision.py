@@ -1,7 +1,8 @@
-"""`tidegate provision`: streams, consumers and the bucket, made what they should be; and users, where asked to."""
+"""`tidegate provision`: streams, consumers, bucket and indexes, made what they should be; and users, where asked to."""
 
 import asyncio
 import json
+from contextlib import aclosing
 from pathlib import Path
 
 from rich.table import Table
@@ -16,6 +17,8 @@ from events import streams
 from events.bus import Change
 from infra.bucket import provision_bucket
 from infra.deploy.users import provision_users
+from infra.documents import Documents
+from infra.quotas import Quotas
 from infra.settings import Settings
 
 _STYLES = {"created": "green", "updated": "yellow", "drift": "bold red", "extra": "magenta", "pruned": "yellow"}
@@ -41,6 +44,7 @@ async def make(found: Settings, *, prune: bool = False) -> list[Change]:
         BusError: NATS did not answer, or refused.
         FunctionsUnusable: somebody's functions can't be loaded.
         minio.error.S3Error: MinIO refused.
+        DependencyDown: MongoDB did not answer.
     """
     functions = chosen([], found)
     async with connected(found, "provision") as bus:
@@ -51,6 +55,11 @@ async def make(found: Settings, *, prune: bool = False) -> list[Change]:
     changes += _told(await asyncio.to_thread(provision_bucket, found))
     if not any(change.what.startswith("MinIO") for change in changes):
         changes.append(Change(f"MinIO bucket {found.bucket}", "unchanged"))
+    async with aclosing(Documents.from_settings(found)) as documents, aclosing(Quotas.from_settings(found)) as quotas:
+        made = [*await documents.provision(), *await quotas.provision()]
+    changes += [Change(f"MongoDB index {name}", "created") for name in made]
+    if not made:
+        changes.append(Change(f"MongoDB indexes of {found.mongo_database}", "unchanged"))
     return changes
 
 

@@ -39,7 +39,7 @@ class Application:
     Attributes:
         models: event models by CloudEvents type.
         subject: where an event is published.
-        filters: the subjects that carry a model, narrowed to kinds.
+        filters: the subjects that carry a model, narrowed to kinds, and to a lane if one is named.
         context: what a handler gets beside its event.
         outcomes: exceptions that are normal outcomes, and the event (if any) each becomes.
         failed: the event that says a function gave up, if there is anything to say it about.
@@ -47,11 +47,12 @@ class Application:
         probes: by dependency, whether it answers.
         sources: inputs that come from elsewhere.
         encoders: outputs that go elsewhere.
+        lanes: who waits for whom where a function has lanes: each one's weight. All lanes there are.
     """
 
     models: Mapping[str, type[Any]]
     subject: Callable[[Event, Envelope], str]
-    filters: Callable[[type[Any], tuple[str, ...]], tuple[str, ...]]
+    filters: Callable[[type[Any], tuple[str, ...], str], tuple[str, ...]]
     context: Callable[[Function, Envelope], Any]
     outcomes: Mapping[type[Exception], Callable[[Function, Envelope, Any, Any], Awaitable[Event | None]]] = field(
         default_factory=dict[type[Exception], Callable[[Function, Envelope, Any, Any], Awaitable[Event | None]]]
@@ -63,3 +64,4 @@ class Application:
     encoders: Mapping[type[Any], Callable[[Any, Envelope], Outgoing]] = field(
         default_factory=dict[type[Any], Callable[[Any, Envelope], Outgoing]]
     )
+    lanes: Mapping[str, float] = field(default_factory=dict[str, float])

@@ -4,10 +4,11 @@ NATS's delivery count is no count of failures: one message that kills its proces
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
 
+from events.budget import cores
 from events.bus import Bus
 
 BUCKET = "attempts"
@@ -15,7 +16,7 @@ BUCKET = "attempts"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """When to retry, when to suspect, when to give up. Times in seconds."""
+    """When to retry, to suspect, to give up, and how much runs at once. Times in seconds, `cpu_budget` in cores."""
 
     attempts: int = 5
     suspect_after: int = 3
@@ -23,6 +24,7 @@ class Policy:
     retry_max: float = 300.0
     ack_wait: float = 15.0
     grace: float = 20.0
+    cpu_budget: float = field(default_factory=cores)
 
     def delay(self, failures: int) -> float:
         """Exponential backoff with jitter before the next try: half of it is fixed, half random."""

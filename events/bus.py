@@ -94,7 +94,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSpec:
-    """A durable pull consumer as it should be. `ack_wait` in seconds."""
+    """A durable pull consumer as it should be. `ack_wait` in seconds.
+
+    Attributes:
+        after: consumers whose work it takes over: made while one of them is there, it begins at the oldest message that
+            they have not acknowledged. Otherwise it begins at new messages.
+    """
 
     stream: str
     name: str
@@ -102,6 +107,7 @@ class ConsumerSpec:
     ack_wait: float = 15.0
     max_ack_pending: int = 1000
     description: str = ""
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +193,20 @@ class Subscription(Protocol):
 
     def want(self, count: int) -> None:
         """Ask for `count` messages more; what was asked before and has not come stays asked for."""
+        ...
+
+    async def take(self) -> bool:
+        """Ask for one message that is there already; whether it came. It has been delivered then.
+
+        Only while nothing else is asked for; False also when nobody answers.
+        """
+        ...
+
+    async def recall(self) -> None:
+        """Take back what was asked for and has not come; return when nothing can arrive any more.
+
+        What arrives meanwhile is delivered.
+        """
         ...
 
     @property

@@ -67,6 +67,7 @@ class DeadLetter(BaseModel):
         error: BaseException,
         attempts: int,
         envelope: Envelope | None,
+        lane: str,
     ) -> Self:
         """Write down why and what."""
         kept = len(message.data) <= PAYLOAD_BYTES
@@ -78,7 +79,7 @@ class DeadLetter(BaseModel):
             sequence=message.sequence,
             subject=message.subject,
             about=envelope.subject if envelope else "unknown",
-            lane=envelope.lane if envelope else "standard",
+            lane=lane,
             attempts=attempts,
             error=type(error).__name__,
             message=_readable(str(error))[:2000],

@@ -16,6 +16,7 @@ import structlog
 from events import metrics
 from events.application import Application
 from events.attempts import Attempts, Policy, Trial
+from events.budget import Budget
 from events.bus import Bus, BusDown, BusError, Message
 from events.dead import DeadLetter
 from events.dependencies import Dependencies
@@ -43,6 +44,7 @@ class Process:
     policy: Policy
     dependencies: Dependencies
     attempts: Attempts
+    budget: Budget
     gate: Gate = field(default_factory=Gate)
 
 
@@ -51,11 +53,15 @@ class Delivery:
     """A message while it is worked on. `message` is replaced when NATS delivers it again meanwhile.
 
     Attributes:
+        consumer: the name of the durable consumer it came from.
+        lane: that consumer's lane, if the function has any.
         beats_until: heartbeats go on until this moment of the monotonic clock: forever while it waits or is held, to
             the end of its timeout while its handler runs.
     """
 
     message: Message
+    consumer: str
+    lane: str = ""
     beats_until: float = FOREVER
     trial: Trial | None = None
 
@@ -170,25 +176,33 @@ class Carrier:
         context = self._application.context(function, cause)
         argument = [each.event for each in inputs] if function.batch else event
         outcome = "done"
-        started = time.monotonic()
-        for each in inputs:
-            each.delivery.beats_until = started + function.timeout
         try:
-            outputs = await within(function.timeout, self._call(argument, context, cause), function.name)
+            outputs = await self._run(inputs, argument, context)
         except tuple(self._application.outcomes) as error:
             if function.batch:
                 raise
             outcome, outputs = "outcome", [await self._outcome(error, cause, event)]
-        finally:
-            for each in inputs:
-                each.delivery.beats_until = FOREVER
-            self._seconds.observe(time.monotonic() - started)
         failpoint(f"{function.name}.handled")
         for output in outputs:
             if output is not None:
                 await self._emitter.emit(output, cause)
                 failpoint(f"{function.name}.published")
         return outcome
+
+    async def _run(self, inputs: Sequence[Input], argument: Any, context: Any) -> Sequence[Any]:
+        """The handler with its share of the CPU budget: its time begins when it has that."""
+        function = self.function
+        async with self._process.budget.share(function):
+            started = time.monotonic()
+            for each in inputs:
+                each.delivery.beats_until = started + function.timeout
+            try:
+                call = self._call(argument, context, inputs[0].envelope)
+                return await within(function.timeout, call, function.name)
+            finally:
+                for each in inputs:
+                    each.delivery.beats_until = FOREVER
+                self._seconds.observe(time.monotonic() - started)
 
     async def _call(self, argument: Any, context: Any, cause: Envelope) -> Sequence[Any]:
         try:
@@ -252,7 +266,8 @@ class Carrier:
                 envelope, event = self._reader.read(delivery.message)
             except Unreadable as unreadable:
                 error = unreadable
-        letter = DeadLetter.bury(self.function, self.stream, delivery.message, error, attempts, envelope)
+        lane = envelope.lane if envelope else delivery.lane or "standard"
+        letter = DeadLetter.bury(self.function, self.stream, delivery.message, error, attempts, envelope, lane)
         self._log.error("delivery.dead", about=letter.about, letter=letter.letter_id, error=repr(error)[:500])
         payload = letter.model_dump_json(exclude_none=True).encode()
         await steadily(lambda: self._process.bus.publish(letter.dead_subject, payload, message_id=letter.message_id))
@@ -295,8 +310,8 @@ class Carrier:
         for delivery in deliveries:
             if delivery.trial is not None:
                 delivery.trial = None
-                sequence = delivery.message.sequence
-                await steadily(lambda s=sequence: self._process.attempts.clear(self.function.name, self.stream, s))
+                consumer, sequence = delivery.consumer, delivery.message.sequence
+                await steadily(lambda c=consumer, s=sequence: self._process.attempts.clear(c, self.stream, s))
                 failpoint(f"{self.function.name}.forgotten")
         self._count(outcome, len(deliveries))
 
@@ -304,13 +319,13 @@ class Carrier:
         return await steadily(lambda: superseded(self._process.bus, self.function.name, delivery.message))
 
     async def _recall(self, delivery: Delivery) -> None:
-        sequence = delivery.message.sequence
-        delivery.trial = await steadily(lambda: self._process.attempts.load(self.function.name, self.stream, sequence))
+        consumer, sequence = delivery.consumer, delivery.message.sequence
+        delivery.trial = await steadily(lambda: self._process.attempts.load(consumer, self.stream, sequence))
 
     async def _save(self, delivery: Delivery, trial: Trial) -> None:
         delivery.trial = trial
-        sequence = delivery.message.sequence
-        await steadily(lambda: self._process.attempts.save(self.function.name, self.stream, sequence, trial))
+        consumer, sequence = delivery.consumer, delivery.message.sequence
+        await steadily(lambda: self._process.attempts.save(consumer, self.stream, sequence, trial))
 
     def _count(self, outcome: str, deliveries: int = 1) -> None:
         metrics.DELIVERIES.labels(self.function.name, outcome).inc(deliveries)

@@ -31,6 +31,6 @@ class Invoke:
         await bus.publish(self.subject, self.envelope.encode(), message_id=self.message_id(asker), headers=HEADERS)
 
 
-def filter_of(function: str) -> str:
-    """The subjects of what is given to one function alone."""
-    return f"invoke.{function}.>"
+def filter_of(function: str, lane: str = "") -> str:
+    """The subjects of what is given to one function alone, in one lane or in all."""
+    return f"invoke.{function}.{lane}.>" if lane else f"invoke.{function}.>"

@@ -13,3 +13,6 @@ SECONDS = Histogram(
 )
 EVENTS = Counter("tidegate_events_total", "Events published, by type.", ["type"])
 BOUND = Gauge("tidegate_consumer_bound", "1 while the function's consumer exists and answers.", ["function"])
+CPU_BUDGET = Gauge("tidegate_cpu_budget", "Cores' worth of work that may run at once.")
+CPU_USED = Gauge("tidegate_cpu_used", "Cores' worth of work that runs.")
+CPU_WAITING = Gauge("tidegate_cpu_waiting", "Deliveries waiting for their share of the CPU budget.", ["function"])

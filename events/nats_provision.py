@@ -125,13 +125,24 @@ async def _consumer(link: Link, spec: ConsumerSpec) -> Change:
     except ApiError as error:
         if error.number != CONSUMER_NOT_FOUND:
             raise
-        config = wanted | {"deliver_policy": "new"}
+        config = wanted | await _beginning(link, spec)
         return await _create(link, what, call, {"stream_name": spec.stream, "config": config, "action": "create"})
     except StreamMissing as error:
         return Change(what, "drift", str(error))
     if "filter_subject" in current:
         current["filter_subjects"] = [current.pop("filter_subject")]
     return await _update(link, what, current, wanted, call, body)
+
+
+async def _beginning(link: Link, spec: ConsumerSpec) -> Config:
+    """Where a consumer that is made begins: at new messages, or where those are whose work it takes over."""
+    floors: list[int] = []
+    for name in spec.after:
+        with contextlib.suppress(ApiError):
+            floors.append((await api(link, f"CONSUMER.INFO.{spec.stream}.{name}"))["ack_floor"]["stream_seq"])
+    if not floors:
+        return {"deliver_policy": "new"}
+    return {"deliver_policy": "by_start_sequence", "opt_start_seq": min(floors) + 1}
 
 
 async def _create(link: Link, what: str, call: str, body: Config) -> Change:

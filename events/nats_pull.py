@@ -17,6 +17,7 @@ import structlog
 
 from events.bus import BusClosed, BusDown, BusError, Message
 from events.nats_link import NO_RESPONDERS, Link
+from events.nats_take import Taker
 from events.nats_wire import Inbox, Received
 
 log = structlog.get_logger(__name__)
@@ -140,6 +141,8 @@ class NatsSubscription:
         self._consumer = consumer
         self._deliver = deliver
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._taker = Taker(link, self._next)
+        self._stepping = asyncio.Lock()
         self._credit = 0
         self._round: _Round | None = None
         self._over: list[_Round] = []
@@ -173,6 +176,22 @@ class NatsSubscription:
         """Whether to send a request: while the server still owes more than that, nobody waits for it."""
         return bool(self._credit) and (self._round is None or self._credit >= self._round.asked)
 
+    async def take(self) -> bool:
+        """See `events.bus.Subscription.take`."""
+        answer = await self._taker.take(self._came)
+        if answer is not None and answer.status == NO_RESPONDERS:
+            self._found(there=False)
+        return answer is not None and answer.status == 0
+
+    async def recall(self) -> None:
+        """See `events.bus.Subscription.recall`."""
+        async with self._stepping:
+            self._credit = 0
+            rounds, self._round, self._over = self._rounds(), None, []
+            await self._end(rounds)
+            # What ended meanwhile was given back.
+            self._credit = 0
+
     async def drain(self) -> None:
         """Ask for nothing more; return when nothing can arrive. What arrived has been delivered."""
         self._draining = True
@@ -181,17 +200,23 @@ class NatsSubscription:
         if task is None:
             return
         await task
-        rounds = self._rounds()
+        await self._end(self._rounds())
+        self._taker.close()
+        self._link.lost.remove(self._lost)
+        self._link.restored.remove(self._wake.set)
+
+    async def _end(self, rounds: list[_Round]) -> None:
+        """Give up their addresses after a round trip, when nothing can arrive there any more."""
+        if not rounds:
+            return
         try:
             for each in rounds:
                 await _leave(each)
             await self._link.flush()
         except BusError as error:
-            log.debug("nats.drain_unconfirmed", consumer=self._consumer, error=str(error))
+            log.debug("nats.end_unconfirmed", consumer=self._consumer, error=str(error))
         for each in rounds:
             each.forget()
-        self._link.lost.remove(self._lost)
-        self._link.restored.remove(self._wake.set)
 
     def _rounds(self) -> list[_Round]:
         return [*self._over, self._round] if self._round else list(self._over)
@@ -220,7 +245,8 @@ class NatsSubscription:
             self._wake.clear()
             try:
                 if self._link.up:
-                    await self._step(loop.time())
+                    async with self._stepping:
+                        await self._step(loop.time())
             except BusClosed:
                 return
             except BusError as error:
@@ -301,6 +327,9 @@ class NatsSubscription:
             self._wake.set()
         if current.asked < 0:
             log.error("nats.unasked_message", consumer=self._consumer, subject=received.subject)
+        self._came(received)
+
+    def _came(self, received: Received) -> None:
         if not self._bound:
             self._found(there=True)
         self._deliver(NatsMessage(self._link, received))
@@ -343,6 +372,7 @@ class NatsSubscription:
         self._credit += sum(each.forget() for each in self._rounds())
         self._round = None
         self._over = []
+        self._taker.lost()
 
 
 async def _leave(each: _Round) -> None:

@@ -65,6 +65,9 @@ class Function:
     announces_failure: bool = True
     version: str = "1"
     products: tuple[str, ...] = ()
+    cpu: float = 0.0
+    background: bool = False
+    lanes: bool = False
 
     @property
     def streams(self) -> bool:
@@ -146,6 +149,9 @@ def function(
     announces_failure: bool = True,
     version: str = "1",
     products: tuple[str, ...] = (),
+    cpu: float = 0.0,
+    background: bool = False,
+    lanes: bool = False,
     into: Registry = registry,
 ) -> Callable[[Handler], Handler]:
     """Register a function; it is returned unchanged, so a test calls it directly.
@@ -162,11 +168,14 @@ def function(
         announces_failure: whether a dead letter is also said with the application's `failed` event.
         version: the function's own version, in every event it emits.
         products: what `failed` says is missing when this function gives up.
+        cpu: what one try takes of the process's CPU budget, in cores; 0: it mostly waits (`events.budget`).
+        background: one try takes so long that what is quick is let past those that wait for their share.
+        lanes: one consumer a lane, served by weight; for functions where waiting hurts.
         into: the registry (tests use their own).
 
     Raises:
         TypeError: neither or both of `on` and `every`; no return annotation, or one that names no event models; not
-            `async def`; a batch with outputs.
+            `async def`; a batch with outputs; lanes for ticks or batches; a background that weighs nothing.
     """
 
     def register(handler: Handler) -> Handler:
@@ -180,6 +189,10 @@ def function(
         outputs = tuple(_members(hints["return"]))
         if batch and outputs:
             raise TypeError(f"{_place(handler)}: a batch has no one cause to compute ids from, so it emits nothing")
+        if lanes and (batch or every is not None):
+            raise TypeError(f"{_place(handler)}: ticks have no lanes, and in a batch nobody waits for anybody")
+        if cpu < 0 or (background and not cpu):
+            raise TypeError(f"{_place(handler)}: say with `cpu` how many cores it takes; without, nobody waits for it")
         into.add(
             Function(
                 name=handler.__name__,
@@ -196,6 +209,9 @@ def function(
                 announces_failure=announces_failure,
                 version=version,
                 products=products,
+                cpu=cpu,
+                background=background,
+                lanes=lanes,
             )
         )
         return handler

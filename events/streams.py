@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from events import attempts, dead, ticks
 from events.application import Application
 from events.bus import BucketSpec, Bus, Change, ConsumerSpec, Source, StreamSpec
+from events.dead import EVENT_STREAM
 from events.invoke import filter_of
+from events.lanes import consumer_names, lane_consumer
 from events.registry import Function, Tick
 
 DAY = 86_400.0
@@ -58,7 +60,7 @@ def stream_of(function: Function, application: Application) -> str:
         if model is Tick
         else application.sources[model].stream
         if model in application.sources
-        else "MEDIA"
+        else EVENT_STREAM
         for model in function.inputs
     }
     if len(found) != 1:
@@ -66,9 +68,36 @@ def stream_of(function: Function, application: Application) -> str:
     return found.pop()
 
 
-def consumer(function: Function, application: Application, ack_wait: float) -> ConsumerSpec:
-    """A function's durable consumer: what it takes, and what is given to it alone."""
+def consumers(function: Function, application: Application, ack_wait: float) -> list[ConsumerSpec]:
+    """A function's durable consumers, one a lane where it has lanes: what it takes, and what is given to it alone.
+
+    Raises:
+        ValueError: its inputs come from several streams, or from one that knows no lanes.
+    """
     stream = stream_of(function, application)
+    if function.lanes and stream != EVENT_STREAM:
+        raise ValueError(f"{function.name} has lanes, and what it takes from {stream} has none")
+    names = consumer_names(function, application.lanes)
+    # Given lanes, or none any more, it goes on where it was.
+    before = () if function.lanes else tuple(lane_consumer(function.name, lane) for lane in application.lanes)
+    return [
+        ConsumerSpec(
+            stream,
+            name,
+            _subjects(function, application, lane, stream),
+            ack_wait=ack_wait,
+            # Room for delayed naks beside what runs, so that failing files don't starve good ones.
+            max_ack_pending=1
+            if function.every is not None
+            else max(5_000, 4 * function.concurrency * max(function.batch, 1)),
+            description=(function.handler.__doc__ or "").strip().split("\n")[0][:200],
+            after=before or (function.name,),
+        )
+        for lane, name in names.items()
+    ]
+
+
+def _subjects(function: Function, application: Application, lane: str, stream: str) -> tuple[str, ...]:
     subjects: list[str] = []
     for model in function.inputs:
         if model is Tick:
@@ -76,20 +105,10 @@ def consumer(function: Function, application: Application, ack_wait: float) -> C
         elif model in application.sources:
             subjects.extend(application.sources[model].subjects)
         else:
-            subjects.extend(application.filters(model, function.kinds))
-    if stream == "MEDIA":
-        subjects.append(filter_of(function.name))
-    return ConsumerSpec(
-        stream,
-        function.name,
-        tuple(subjects),
-        ack_wait=ack_wait,
-        # Room for delayed naks beside what runs, so that failing files don't starve good ones.
-        max_ack_pending=1
-        if function.every is not None
-        else max(5_000, 4 * function.concurrency * max(function.batch, 1)),
-        description=(function.handler.__doc__ or "").strip().split("\n")[0][:200],
-    )
+            subjects.extend(application.filters(model, function.kinds, lane))
+    if stream == EVENT_STREAM:
+        subjects.append(filter_of(function.name, lane))
+    return tuple(subjects)
 
 
 async def provision(
@@ -104,7 +123,7 @@ async def provision(
     """Make everything the functions need; report each thing, and delete what isn't known only with `prune`."""
     return await bus.provision(
         streams(retention),
-        [consumer(function, application, ack_wait) for function in functions],
+        [spec for function in functions for spec in consumers(function, application, ack_wait)],
         buckets=[
             BucketSpec(attempts.BUCKET, retention.media, retention.replicas),
             BucketSpec("cursors", 0, retention.replicas),

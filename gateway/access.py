@@ -15,7 +15,7 @@ SECONDS = Histogram(
     ["route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 log: Any = structlog.get_logger()
 
@@ -28,14 +28,14 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
 
         async def noting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                _note(scope, int(message["status"]), time.perf_counter() - began)
+            if (status := _status(message)) is not None:
+                _note(scope, status, time.perf_counter() - began)
             await send(message)
 
         try:
@@ -46,10 +46,22 @@ class Access:
             raise
 
 
+def _status(message: Message) -> int | None:
+    """The status that a message begins an answer with."""
+    match message["type"]:
+        case "http.response.start" | "websocket.http.response.start":
+            return int(message["status"])
+        case "websocket.accept":
+            return HTTPStatus.SWITCHING_PROTOCOLS
+        case _:
+            return None
+
+
 def _note(scope: Scope, status: int, seconds: float) -> None:
     route: str = getattr(scope.get("route"), "path", "none")
-    method = scope["method"] if scope["method"] in METHODS else "other"
+    method = scope.get("method", "WEBSOCKET")
+    method = method if method in METHODS else "other"
     REQUESTS.labels(method, route, status).inc()
     SECONDS.labels(route).observe(seconds)
     if route not in _QUIET:
-        log.info("http.request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
+        log.info("http.request", method=method, route=route, status=int(status), ms=round(seconds * 1000, 1))

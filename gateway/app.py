@@ -1,7 +1,7 @@
 """The application: routes, what surrounds them, and what they are given."""
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from events.bus import Bus
 from events.nats import NatsBus
-from gateway import health, media, problems, uploads
+from gateway import events, health, listing, media, problems, uploads
 from gateway.access import Access
 from gateway.limits import BodyLimit
 from gateway.services import Documents, Services, WaitsFor, usual_path
@@ -43,7 +43,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.services = at
-        async with objects:
+        async with objects, aclosing(at.quota):
             yield
 
     return assemble(lifespan)
@@ -72,7 +72,8 @@ def connected_app(
             documents = MongoDocuments.from_settings(told)
             stack.push_async_callback(documents.aclose)
             objects = await stack.enter_async_context(Objects.from_settings(told))
-            app.state.services = Services.of(told, bus, documents, objects, waits_for)
+            app.state.services = at = Services.of(told, bus, documents, objects, waits_for)
+            stack.push_async_callback(at.quota.aclose)
             yield
 
     return assemble(lifespan)
@@ -90,7 +91,7 @@ def assemble(lifespan: Lifespan | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(app)
-    for router in (uploads.router, media.router, health.router):
+    for router in (uploads.router, listing.router, media.router, events.router, health.router):
         app.include_router(router)
     app.add_middleware(BodyLimit)
     app.add_middleware(Access)

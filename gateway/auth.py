@@ -1,9 +1,10 @@
 """Who asks, and what the token lets them do."""
 
+import math
 from http import HTTPStatus
 from typing import Final
 
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from gateway.problems import ProblemError
 from gateway.services import services
@@ -13,14 +14,21 @@ SECURITY: Final = [{"bearer": list[str]()}]
 _CHALLENGE = {"www-authenticate": "Bearer"}
 
 
-def bearer(request: Request, *scopes: Scope) -> Claims:
+def bearer(request: HTTPConnection, *scopes: Scope, token: str = "") -> Claims:
     """The claims of the request's token, which must grant one of these scopes.
 
+    Args:
+        request: With an `Authorization` header.
+        scopes: Of which one is needed.
+        token: The token where it came another way.
+
     Raises:
-        ProblemError: 401 without a valid token, 403 without the scope.
+        ProblemError: 401 without a valid token, 403 without the scope, 429 for too many requests of its owner.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    at = services(request)
+    scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+    token = sent.strip() if scheme.lower() == "bearer" else token
+    if not token:
         raise ProblemError(
             HTTPStatus.UNAUTHORIZED,
             "token_missing",
@@ -28,7 +36,7 @@ def bearer(request: Request, *scopes: Scope) -> Claims:
             _CHALLENGE,
         )
     try:
-        claims = services(request).verifier.verify(token.strip())
+        claims = at.verifier.verify(token)
     except TokenRefused as refusal:
         raise ProblemError(
             HTTPStatus.UNAUTHORIZED,
@@ -42,5 +50,14 @@ def bearer(request: Request, *scopes: Scope) -> Claims:
             "scope_missing",
             f"This needs a token with scope {' or '.join(f'`{scope}`' for scope in scopes)}: ask for one.",
             {"www-authenticate": f'Bearer error="insufficient_scope", scope="{scopes[0]}"'},
+        )
+    if wait := at.rates.take(claims.owner):
+        seconds = math.ceil(wait)
+        raise ProblemError(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "rate_limited",
+            f"You send more than {at.settings.rate_per_second:g} requests a second; nothing was done. Send this one "
+            f"again in {seconds} s.",
+            {"retry-after": str(seconds)},
         )
     return claims

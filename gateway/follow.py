@@ -17,7 +17,8 @@ from typing import Final
 import structlog
 
 from events.bus import Bus, BusError, Stored
-from gateway.lookup import STREAM, Found, read_event
+from gateway.archive import STREAM, one_line, read_event
+from gateway.lookup import Found
 from gateway.stream import frame
 from gateway.tail import Tail
 from schemas.document import TERMINAL_STATES, CloudEvent, Fold, event_name
@@ -59,7 +60,7 @@ async def follow(
                 watch.forget()
                 if (event := read_event(message.data)) is not None:
                     fold.add(event)
-                    yield frame(event_name(event), _line(event, message), seen)
+                    yield frame(event_name(event), one_line(event, message.data), seen)
                     spoken = time.monotonic()
                     quiet = spoken - _age(event)
             now = time.monotonic()
@@ -87,8 +88,3 @@ async def _news(bus: Bus, media_id: str, start: int) -> list[Stored]:
 def _age(event: CloudEvent) -> float:
     """Seconds since the event; 0 for one from a clock that is ahead."""
     return max((datetime.now(UTC) - datetime.fromisoformat(event["time"])).total_seconds(), 0)
-
-
-def _line(event: CloudEvent, message: Stored) -> bytes:
-    """The envelope on one line, as server-sent events need it."""
-    return json.dumps(event).encode() if b"\n" in message.data or b"\r" in message.data else message.data

@@ -6,7 +6,6 @@ only for older ones, or when the stream doesn't answer.
 """
 
 import asyncio
-import json
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,17 +14,18 @@ from typing import Final
 import structlog
 
 from events.bus import Bus, BusDown, BusError, Stored
+from gateway.archive import STREAM, read_event
 from gateway.problems import ProblemError, unavailable
 from gateway.services import Documents, Services
 from infra.errors import DependencyDown
 from infra.records import DECISIVE
 from infra.tokens import Claims
+from schemas.catalog import readers
 from schemas.document import CloudEvent, Fold
 from schemas.subjects import everything, happened
 
 # How long a person waits for one of the two before the other's answer is enough.
 PATIENCE_SECONDS: Final = 2.0
-STREAM: Final = "MEDIA"
 # Nothing else may reach a subject filter: `*` and `>` would ask for everybody's media.
 _MEDIA_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -76,12 +76,7 @@ def unknown() -> ProblemError:
 
 def may_see(claims: Claims, fold: Fold) -> bool:
     """Whether the caller owns the media or shares an audience with it."""
-    media = fold.known().get("media", {})
-    owner = media.get("owner")
-    # A foreign object (no owner) is nobody's.
-    return owner is not None and (
-        owner == claims.owner or not set(claims.audiences).isdisjoint(media.get("audience", ()))
-    )
+    return not set(readers(fold.known().get("media", {}))).isdisjoint(claims.readers)
 
 
 async def _look(at: Services, media_id: str) -> Found:
@@ -131,16 +126,3 @@ async def _document(documents: Documents | None, media_id: str) -> Fold | None:
         return None
     async with asyncio.timeout(PATIENCE_SECONDS):
         return await documents.get(media_id)
-
-
-def read_event(payload: bytes) -> CloudEvent | None:
-    """A message's event; None for what a stranger's function may have put there instead."""
-    try:
-        event = json.loads(payload)
-        if all(isinstance(event[name], str) for name in ("id", "type", "source", "time", "run", "part", "lane")):
-            # The type becomes a line of a stream of server-sent events.
-            named = event["type"].isprintable() and "." in event["type"]
-            return event if named and isinstance(event["data"], dict) else None
-    except (ValueError, KeyError, TypeError):
-        pass
-    return None

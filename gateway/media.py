@@ -12,7 +12,7 @@ from gateway.follow import follow, is_over
 from gateway.lookup import find
 from gateway.problems import ProblemError, described, unavailable
 from gateway.services import services
-from gateway.stream import EventStream
+from gateway.stream import EventStream, last_event_id
 from gateway.uploads import SOURCE
 from gateway.view import in_order, status
 from schemas.api import Deletion, MediaStatus
@@ -21,7 +21,13 @@ from schemas.media import Media
 from schemas.subjects import FIRST_RUN, Subject
 
 router = APIRouter(prefix="/v1/media")
-_ERRORS = described(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
+_ERRORS = described(
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
 _EXTRA = {"security": SECURITY}
 
 
@@ -75,14 +81,14 @@ async def media_events(request: Request, media_id: str) -> Response:
     """
     at = services(request)
     claims = bearer(request, "read", "upload")
-    after = _resume(request.headers.get("last-event-id"))
+    after = last_event_id(request.headers.get("last-event-id"))
     found = await find(at, claims, media_id)
     if not found.live:
         raise unavailable("Events can't be followed: NATS doesn't answer")
     if after is not None and is_over(found, after):
         return Response(status_code=HTTPStatus.NO_CONTENT)
     return EventStream(
-        follow(at.bus, at.tail, found, after or 0), closing=at.closing, seconds=max(claims.exp - time.time(), 0)
+        follow(at.bus, at.tail, found, after or 0), ending=at.closing, seconds=max(claims.exp - time.time(), 0)
     )
 
 
@@ -111,16 +117,6 @@ async def delete_media(request: Request, media_id: str) -> Response:
         except BusError:
             raise unavailable("The deletion could not be put on record: NATS doesn't answer") from None
     return _json(Deletion(media_id=media_id).model_dump_json().encode(), HTTPStatus.ACCEPTED)
-
-
-def _resume(last: str | None) -> int | None:
-    if last is None:
-        return None
-    if not last.isascii() or not last.isdigit() or len(last) > len(str(2**63)):
-        raise ProblemError(
-            HTTPStatus.BAD_REQUEST, "bad_last_event_id", "Last-Event-ID must be the id of an event of this stream."
-        )
-    return int(last)
 
 
 def _json(body: bytes, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
-from socket import socket
+from socket import IPPROTO_TCP, SO_SNDBUF, SOL_SOCKET, TCP_USER_TIMEOUT, fromfd, socket
 
 import structlog
 import uvicorn
@@ -16,6 +16,9 @@ from infra.settings import Settings
 
 # A POST waits for NATS for five seconds at most.
 GRACE_SECONDS = 8
+STALLED_SECONDS = 30
+# Linux would let four megabytes wait for each client that reads slowly.
+SEND_BUFFER = 128 * 1024
 log = structlog.get_logger()
 
 
@@ -34,7 +37,10 @@ class Server(uvicorn.Server):
             host=settings.gateway_host,
             port=settings.gateway_port,
             http="httptools",
-            ws="none",
+            ws="websockets-sansio",
+            # Clients of /v1/events have nothing to say; packing each event for each of them costs more than it saves.
+            ws_max_size=1024,
+            ws_per_message_deflate=False,
             lifespan="on",
             access_log=False,
             log_config=None,
@@ -52,6 +58,8 @@ class Server(uvicorn.Server):
         """Listen, and say where."""
         await super().startup(sockets)
         if self.started:
+            for listening in self.servers[0].sockets:
+                _mind_who_does_not_read(listening)
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self.url = f"http://{host}:{port}"
             log.info("gateway.listening", url=self.url)
@@ -59,7 +67,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """End the streams, finish what runs, close."""
-        self._app.state.services.closing.set()
+        self._app.state.services.close()
         await super().shutdown(sockets)
 
     @contextmanager
@@ -76,6 +84,16 @@ class Server(uvicorn.Server):
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+
+
+def _mind_who_does_not_read(listening: socket) -> None:
+    """Bound what waits in the kernel for a client, and let it cut off who takes nothing for so long: nothing else can.
+
+    Accepted connections inherit both: https://man7.org/linux/man-pages/man7/tcp.7.html, TCP_USER_TIMEOUT.
+    """
+    with fromfd(listening.fileno(), listening.family, listening.type) as own:
+        own.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER)
+        own.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, int(STALLED_SECONDS * 1000))
 
 
 async def serve(settings: Settings, *, waits_for: WaitsFor = usual_path, stop: asyncio.Event | None = None) -> bool:

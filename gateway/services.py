@@ -5,15 +5,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from events.bus import Bus
+from gateway.feed import Feed
 from gateway.queues import Queues
+from gateway.quota import Quota
+from gateway.rates import Rates
 from gateway.readiness import Health
 from gateway.tail import Tail
+from infra.catalog import Wanted
+from infra.documents import Stored
 from infra.errors import DependencyDown
 from infra.objects import Objects
 from infra.presign import Presigner
+from infra.quotas import Quotas
 from infra.settings import Settings
 from infra.tokens import Verifier
 from schemas.document import Fold
@@ -38,10 +44,18 @@ def usual_path(event: str) -> list[str]:
 
 
 class Documents(Protocol):
-    """What the gateway asks of the documents (`infra.documents.Documents`); both raise `DependencyDown`."""
+    """What the gateway asks of the documents (`infra.documents.Documents`); each can raise `DependencyDown`."""
 
     async def get(self, media_id: str) -> Fold | None:
         """The media's fold as `record` last wrote it."""
+        ...
+
+    async def pending(self, owner: str, at_most: int) -> int:
+        """How many uploads of an owner have not come yet, counted to `at_most`."""
+        ...
+
+    async def page(self, wanted: Wanted, limit: int) -> list[Stored]:
+        """The newest documents of what is wanted, without their folds."""
         ...
 
     async def alive(self) -> None:
@@ -61,8 +75,11 @@ class Services:
         uploads: signs uploads with the signer's credentials.
         downloads: signs downloads with the gateway's.
         verifier: checks bearer tokens.
+        rates: how many requests an owner may send.
+        quota: whether an owner may ask for one more upload.
         queues: how long the functions' queues are.
         tail: wakes whoever watches a media.
+        feed: tells everything to whoever may be told.
         health: who of the servers answers.
         closing: set when the process is asked to end: open streams end.
     """
@@ -74,10 +91,18 @@ class Services:
     uploads: Presigner
     downloads: Presigner
     verifier: Verifier
+    rates: Rates
+    quota: Quota
     queues: Queues
     tail: Tail
+    feed: Feed
     health: Health
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def close(self) -> None:
+        """End open streams: the process is asked to end."""
+        self.feed.close()
+        self.closing.set()
 
     @classmethod
     def of(
@@ -93,6 +118,7 @@ class Services:
             "mongo": documents.alive if documents else _no_documents,
             "minio": objects.alive,
         }
+        tail = Tail(bus)
         return cls(
             settings=settings,
             bus=bus,
@@ -101,16 +127,31 @@ class Services:
             uploads=Presigner.uploads(settings),
             downloads=Presigner.downloads(settings),
             verifier=Verifier(settings.jwt_secret.get_secret_value()),
+            rates=Rates(settings.rate_per_second, settings.rate_burst),
+            quota=quota_of(settings, documents),
             queues=Queues(bus),
-            tail=Tail(bus),
+            tail=tail,
+            feed=Feed(bus, tail),
             health=Health(probes, settings.signatures_label),
         )
+
+
+def quota_of(settings: Settings, documents: Documents | None) -> Quota:
+    """The quota that the settings describe; connects to nothing where they limit nothing."""
+
+    async def none(_: str, __: int) -> int:
+        return 0
+
+    limited = settings.quota_uploads or settings.quota_bytes
+    return Quota(
+        settings, documents.pending if documents else none, Quotas.from_settings(settings) if limited else None
+    )
 
 
 async def _no_documents() -> None:
     raise DependencyDown("mongo", "not configured")
 
 
-def services(request: Request) -> Services:
+def services(request: HTTPConnection) -> Services:
     """The services of the application that took this request."""
     return request.app.state.services

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from schemas.model import Lane
 from schemas.subjects import FIRST_RUN, Subject, temp_key
 
 SOURCE: Final = "gateway"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Later events carry the same media beside what the functions found; an event has 64 KiB at most.
 LARGEST_REQUESTED: Final = 40 * 1024
 # https://www.w3.org/TR/trace-context/#traceparent-header, version 00; anything else begins a new trace.
@@ -52,6 +53,7 @@ router = APIRouter(route_class=DirectRoute)
             HTTPStatus.FORBIDDEN,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.TOO_MANY_REQUESTS,
             HTTPStatus.SERVICE_UNAVAILABLE,
         ),
     },
@@ -115,7 +117,9 @@ def _granted(wish: UploadRequest, claims: Claims, at: Services) -> Lane:
 async def _open(
     at: Services, wish: UploadRequest, claims: Claims, lane: Lane, trace: str | None
 ) -> UploadPut | UploadForm:
-    media_id, now, expires = str(uuid7()), datetime.now(UTC), at.settings.upload_expires_seconds
+    now, expires = datetime.now(UTC), at.settings.upload_expires_seconds
+    # Listings find a time by the id: both must name the same millisecond.
+    media_id = str(uuid7(nanoseconds=(now - _EPOCH) // timedelta(microseconds=1) * 1000))
     key = temp_key(media_id)
     if wish.form:
         form = at.uploads.post_policy(
@@ -141,7 +145,7 @@ async def _open(
 
 
 async def _announce(at: Services, event: Requested, lane: Lane, trace: str | None) -> None:
-    media_id = event.about()
+    media_id, owner, now = event.about(), event.media.owner or "", event.media.requested_at or datetime.now(UTC)
     event_id = derive_id(SOURCE, media_id, event.type())
     span = child_span(trace, event_id) if trace and _TRACE.fullmatch(trace) else None
     envelope = begin(event, event_id=event_id, source=SOURCE, lane=lane, traceparent=span)
@@ -153,9 +157,12 @@ async def _announce(at: Services, event: Requested, lane: Lane, trace: str | Non
             f"File name, audience and context together have more than {LARGEST_REQUESTED} bytes: shorten them.",
         )
     subject = Subject(event.event, event.known_kind(), lane, media_id, FIRST_RUN, SOURCE)
+    counted = await at.quota.take(owner, event.media.size, now)
     try:
         await at.bus.publish(str(subject), payload, message_id=envelope.id, headers=HEADERS)
-    except BusDown:
-        raise unavailable("The upload could not be put on record: NATS doesn't answer") from None
     except BusError as error:
+        if counted:
+            await at.quota.give_back(owner, event.media.size, now)
+        if isinstance(error, BusDown):
+            raise unavailable("The upload could not be put on record: NATS doesn't answer") from None
         raise unavailable(f"The upload could not be put on record: {type(error).__name__}") from error

@@ -1,23 +1,37 @@
 """The documents in MongoDB: one a media, what status calls read."""
 
+import asyncio
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Self
 
-from pymongo import AsyncMongoClient, InsertOne, ReplaceOne, WriteConcern
-from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, PyMongoError, WTimeoutError
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, InsertOne, ReplaceOne, WriteConcern
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
 
+from infra.catalog import INDEXES, Query, Wanted, index_name
 from infra.errors import DependencyDown
 from infra.settings import Settings
+from schemas.catalog import owner_word
 from schemas.document import Fold
 
 COLLECTION: Final = "media"
 DUPLICATE_KEY: Final = 11000
+# "hint provided does not correspond to an existing index"
+BAD_HINT: Final = 2
 # A frozen mongod must turn into DependencyDown, not into a handler that never ends.
 TIMEOUT_MS: Final = 5_000
 PROBE_MS: Final = 2_000
 
 Stored = dict[str, Any]
+# A fold has all events of a media: a page of them would be megabytes.
+_LISTED: Final = dict.fromkeys(("media", "state", "kind", "content_type", "code", "updated_at"), 1)
 
 
 class Documents:
@@ -53,7 +67,7 @@ class Documents:
         Raises:
             DependencyDown: it doesn't.
         """
-        with _translated():
+        with translated():
             await self._client.admin.command("ping", maxTimeMS=PROBE_MS)
 
     async def get(self, media_id: str) -> Fold | None:
@@ -62,7 +76,7 @@ class Documents:
 
     async def folds(self, media_ids: Iterable[str]) -> dict[str, Fold]:
         """The folds of several media."""
-        with _translated():
+        with translated():
             found = self._documents.find({"_id": {"$in": list(media_ids)}}, {"fold": 1})
             return {stored["_id"]: Fold.parse(stored["fold"]) async for stored in found}
 
@@ -86,7 +100,7 @@ class Documents:
                 operations.append(ReplaceOne({"_id": media_id, "digest": digest}, document))
         if not operations:
             return True
-        with _translated():
+        with translated():
             try:
                 result = await self._documents.bulk_write(operations, ordered=False)
             except BulkWriteError as error:
@@ -95,19 +109,58 @@ class Documents:
                 return False
         return result.matched_count == replaced
 
+    async def page(self, wanted: Wanted, limit: int) -> list[Stored]:
+        """The newest `limit` documents of what is wanted, newest first, without their folds.
+
+        Raises:
+            DependencyDown: also if an index is missing, which `tidegate provision` makes.
+        """
+        with translated():
+            parts = await asyncio.gather(*(self._found(query, limit) for query in wanted.queries()))
+        merged = {stored["_id"]: stored for part in parts for stored in part}
+        return [merged[media_id] for media_id in sorted(merged, reverse=True)[:limit]]
+
+    async def _found(self, query: Query, limit: int) -> list[Stored]:
+        found = self._documents.find(query.filter, _LISTED, sort={"_id": DESCENDING}, limit=limit, hint=query.index)
+        try:
+            return await found.to_list()
+        except OperationFailure as refusal:
+            if refusal.code == BAD_HINT:
+                raise DependencyDown("mongo", f"no index {query.index}: run `tidegate provision`") from refusal
+            raise
+
+    async def pending(self, owner: str, at_most: int) -> int:
+        """How many uploads of an owner have not come yet, counted to `at_most`."""
+        query = {"readers": owner_word(owner), "state": "pending", "owner": owner}
+        with translated():
+            return await self._documents.count_documents(query, limit=at_most, hint=index_name("state"))
+
+    async def provision(self) -> list[str]:
+        """Make the indexes of listings, with an operator's credentials; the names of those that were missing."""
+        with translated():
+            known = await self._documents.index_information()
+            wanted = [
+                IndexModel([*((name, ASCENDING) for name in fields), ("_id", DESCENDING)], name=index_name(asked))
+                for asked, fields in INDEXES.items()
+                if index_name(asked) not in known
+            ]
+            return await self._documents.create_indexes(wanted) if wanted else []
+
     async def drop(self) -> None:
-        """Drop the collection (`tidegate replay --rebuild` makes it anew)."""
-        with _translated():
+        """Drop the collection and make its indexes again (`tidegate replay --rebuild` makes its documents anew)."""
+        with translated():
             await self._documents.drop()
+        await self.provision()
 
     async def count(self) -> int:
         """How many documents there are."""
-        with _translated():
+        with translated():
             return await self._documents.count_documents({})
 
 
 @contextmanager
-def _translated() -> Generator[None]:
+def translated() -> Generator[None]:
+    """Raise pymongo's words for "it doesn't answer" as `DependencyDown`."""
     try:
         yield
     except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:

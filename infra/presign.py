@@ -20,6 +20,9 @@ from infra.settings import Settings
 from infra.sigv4 import ALGORITHM, STAMP, UNSIGNED, Signer
 
 LONGEST_SECONDS: Final = 7 * 86400
+# Bytes of UTF-8 that a file's name may have on Linux, macOS and Windows alike; characters of what is kept of its end.
+LONGEST_NAME: Final = 255
+LONGEST_EXTENSION: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,15 +191,26 @@ def content_disposition(file_name: str | None, *, inline: bool = False) -> str:
     """A Content-Disposition header (RFC 6266) for a file name from a stranger.
 
     The name's last path component, without control characters, goes twice: in plain ASCII for old clients, and
-    complete as RFC 5987 has it, where everything but letters, digits and `-._~` is percent-encoded.
+    complete as RFC 5987 has it, where everything but letters, digits and `-._~` is percent-encoded. Of a longer name
+    than a file can have the end of its stem is missing: clients and proxies refuse headers of more than 4 or 8 KiB.
     """
     kind = "inline" if inline else "attachment"
     last = (file_name or "").replace("\\", "/").rsplit("/", 1)[-1]
-    name = "".join(character for character in last if character.isprintable()).strip()
+    name = _fitting("".join(character for character in last if character.isprintable()).strip())
     if not name:
         return kind
     plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()") else "_" for c in name)
     return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='-._~')}"
+
+
+def _fitting(name: str) -> str:
+    """The name in as many bytes as file systems give one, with its extension."""
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    stem, dot, extension = name.rpartition(".")
+    end = f".{extension}" if dot and len(extension) <= LONGEST_EXTENSION else ""
+    room = LONGEST_NAME - len(end.encode())
+    return (stem if end else name).encode()[:room].decode(errors="ignore") + end
 
 
 def _amz(when: datetime) -> str:

@@ -64,6 +64,30 @@ class Settings(BaseSettings):
     upload_expires_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] = Field(
         default=900, description="How long a presigned upload is valid."
     )
+    rate_per_second: Annotated[float, Field(ge=0)] = Field(
+        default=100,
+        description="Requests an owner may send in a second in the long run, to each gateway process; 0: any number.",
+    )
+    rate_burst: Annotated[int, Field(ge=1)] = Field(
+        default=300, description="Requests an owner may send at once before `rate_per_second` counts."
+    )
+    quota_uploads: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Uploads an owner may ask for in each window, whichever gateway is asked; 0: any number. Off at "
+        "first: what is fair only the operator knows, and it costs one MongoDB operation for each upload.",
+    )
+    quota_bytes: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Bytes an owner may ask to upload in each window, whether or not they come; 0: any number.",
+    )
+    quota_window_seconds: Annotated[int, Field(ge=1, le=366 * 86400)] = Field(
+        default=86400, description="Length of a quota's window; windows begin at multiples of it since 1970, UTC."
+    )
+    pending_uploads: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Uploads of an owner that may be asked for and not have come yet; 0: any number. Counted from what "
+        "`record` wrote, about a second late: a burst can exceed it.",
+    )
     abandoned_after_seconds: float = Field(
         default=3600, description="After its URL expired, how long until an upload that never came is `abandoned`."
     )
@@ -88,6 +112,20 @@ class Settings(BaseSettings):
     )
     stuck_after_seconds: float = Field(
         default=86400, description="Age at which an unfinished media is given back to the function it waits for."
+    )
+
+    cpu_budget: Annotated[float, Field(ge=0.1)] | None = Field(
+        default=None,
+        description="Cores' worth of work a worker runs at once; none: all cores it may use, or its container's share.",
+    )
+    lane_weight_premium: Annotated[float, Field(ge=0.001)] = Field(
+        default=8, description="Deliveries of lane premium for one of weight 1, while all lanes wait for a function."
+    )
+    lane_weight_standard: Annotated[float, Field(ge=0.001)] = Field(
+        default=4, description="Deliveries of lane standard for one of weight 1, while all lanes wait for a function."
+    )
+    lane_weight_bulk: Annotated[float, Field(ge=0.001)] = Field(
+        default=1, description="Deliveries of lane bulk for one of weight 1, while all lanes wait for a function."
     )
 
     sandbox: Literal["required", "rlimits"] = Field(
@@ -118,6 +156,15 @@ class Settings(BaseSettings):
         directory = told if told and Path(told).is_dir() else None
         files = SecretsSettingsSource(settings_cls, secrets_dir=directory)
         return init_settings, env_settings, dotenv_settings, files
+
+    @property
+    def lane_weights(self) -> dict[str, float]:
+        """Each lane's weight."""
+        return {
+            "premium": self.lane_weight_premium,
+            "standard": self.lane_weight_standard,
+            "bulk": self.lane_weight_bulk,
+        }
 
     @model_validator(mode="after")
     def _requests_outlive_uploads(self) -> Self:

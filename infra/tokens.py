@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, cast, get_args
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.catalog import audience_word, owner_word
 from schemas.model import Lane, Name
 
 Scope = Literal["upload", "read", "delete"]
@@ -38,6 +39,12 @@ class Claims(BaseModel):
     def owner(self) -> str:
         """The subject under the name that events use."""
         return self.sub
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """As whom the bearer sees media, in the words of `schemas.catalog`: others' media only with scope `read`."""
+        shared = self.audiences if self.may("read") else ()
+        return (owner_word(self.owner), *(audience_word(name) for name in dict.fromkeys(shared)))
 
     def may(self, scope: Scope) -> bool:
         """Whether the token grants a scope."""

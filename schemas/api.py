@@ -1,21 +1,28 @@
 """What clients send to the gateway and what they get back (the HTTP API, version 1)."""
 
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import isfinite
 from typing import Annotated, Any, Literal, cast
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
 
+from schemas.catalog import MOST_TAGS
 from schemas.media import CONTEXT_BYTES, Identity, Verdict
-from schemas.model import ContentType, Lane, MediaId, Name, Sha256
+from schemas.model import ContentType, Kind, Lane, MediaId, Name, Sha256, Token
 from schemas.probe import DocumentProbe
 
 CONTEXT_DEPTH = 16
+LARGEST_PAGE = 100
 TEST_SIGNATURES = "TEST SIGNATURES: ClamAV has no real signatures here. It finds test files; `clean` means nothing."
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for a word
 # No spaces but one after a semicolon: proxies and signatures disagree about the others.
 _MEDIA_TYPE = rf'^{_TOKEN}/{_TOKEN}(; ?{_TOKEN}=({_TOKEN}|"[!#-\[\]-~]*"))*$'
+
+_Word = Annotated[str, StringConstraints(max_length=CONTEXT_BYTES)]
 
 State = Literal[
     "pending", "uploaded", "processing", "ready", "rejected", "quarantined", "failed", "abandoned", "deleted"
@@ -70,7 +77,10 @@ def _check_storable(value: JsonValue, depth: int) -> None:
 class UploadPut(BaseModel):
     """PUT the file's bytes to `url` with exactly these headers.
 
-    412 means that the file is there already: a client that repeats its PUT takes it as success.
+    The object store's answers are XML, and its `Code` says what to do. 412 `PreconditionFailed`: the file is there
+    already, and a client that repeats its PUT takes it as success. 403 `AccessDenied`: the time is over, ask again. 403
+    `SignatureDoesNotMatch`: type, length or another header is not as announced; send these headers, or ask again for
+    what the file really is.
     """
 
     media_id: MediaId
@@ -81,7 +91,11 @@ class UploadPut(BaseModel):
 
 
 class UploadForm(BaseModel):
-    """POST a multipart form to `url`: these fields first, then the file as `file`."""
+    """POST a multipart form to `url`: these fields first, then the file as `file`.
+
+    The object store's answers are XML. 400 `EntityTooLarge` or `EntityTooSmall`: the file has another length than was
+    announced. 403 `AccessDenied`: a field was changed, or the time is over (its `Message` says which); ask again.
+    """
 
     media_id: MediaId
     method: Literal["POST"] = "POST"
@@ -174,6 +188,87 @@ class MediaStatus(BaseModel):
     )
     queue: Queue | None = None
     warnings: tuple[str, ...] = Field(default=(), description="What a person should know: test signatures, gaps.")
+
+
+class ListRequest(BaseModel):
+    """The query of `GET /v1/media`. Every filter narrows what the token lets its bearer see."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    owner: Name | None = Field(default=None, description="Uploaded by this owner.")
+    audience: Name | None = Field(default=None, description="Shared with this conversation or group.")
+    conversation: _Word | None = Field(default=None, description="With this `conversation_id` in its context.")
+    message: _Word | None = Field(default=None, description="With this `message_id` in its context.")
+    tag: _Word | None = Field(
+        default=None, description=f"With this among the first {MOST_TAGS} `tags` of its context; text or a number."
+    )
+    kind: Kind | None = Field(default=None, description="Of this kind; `unknown` until identified.")
+    state: State | None = Field(default=None, description="In this state.")
+    since: AwareDatetime | None = Field(
+        default=None,
+        alias="from",
+        description="Requested at this time or later (RFC 3339, to the millisecond; write `+` as `%2B`).",
+    )
+    until: AwareDatetime | None = Field(default=None, alias="to", description="Requested before this time.")
+    limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = Field(default=50, description="At most so many items.")
+    cursor: str | None = Field(
+        default=None,
+        description="`next` of the page before. It is a place, not a right: filters and token still hold.",
+    )
+
+    @field_validator("cursor")
+    @classmethod
+    def _is_place(cls, cursor: str | None) -> str | None:
+        if cursor is not None and not re.fullmatch(r"[A-Za-z0-9_-]{22}", cursor):
+            raise ValueError("this is no page's `next`: begin without a cursor")
+        return cursor
+
+    @property
+    def before(self) -> str | None:
+        """The media after which the page begins."""
+        return str(UUID(bytes=urlsafe_b64decode(f"{self.cursor}=="))) if self.cursor else None
+
+
+def cursor_after(media_id: str) -> str:
+    """The cursor that goes on after a media."""
+    return urlsafe_b64encode(UUID(media_id).bytes).decode().rstrip("=")
+
+
+class EventsRequest(BaseModel):
+    """The query of `GET /v1/events`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    event: tuple[Token, ...] = Field(
+        default=(), max_length=32, description="Only events of this name, or `progress`; may be repeated."
+    )
+    kind: tuple[Kind, ...] = Field(default=(), max_length=8, description="Only of this kind; may be repeated.")
+    last_event_id: str | None = Field(
+        default=None, description="The same as the header `Last-Event-ID`, for clients that can't send one."
+    )
+
+
+class MediaSummary(BaseModel):
+    """One media in a listing. Everything else about it, URLs included, is at `/v1/media/{media_id}`."""
+
+    media_id: MediaId
+    state: State
+    kind: Kind
+    content_type: ContentType | None = Field(default=None, description="What the file was found to be.")
+    code: str | None = Field(default=None, description="Why it was rejected.")
+    media: DeclaredMedia
+    updated_at: datetime | None = None
+
+
+class MediaPage(BaseModel):
+    """What the caller may see, newest first, as it was about a second ago.
+
+    A page has fewer items than `limit` where they would be more than a megabyte. New media never move what later pages
+    have.
+    """
+
+    items: tuple[MediaSummary, ...]
+    next: str | None = Field(description="The `cursor` of the next page; none: this is the last.")
 
 
 class Deletion(BaseModel):

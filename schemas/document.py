@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.catalog import searchable
 from schemas.events import BY_TYPE, EVENTS
 
 _NAMES = {kind: model.event for kind, model in BY_TYPE.items()}
@@ -159,23 +160,28 @@ class Fold:
         return known
 
     def document(self) -> dict[str, Any]:
-        """What MongoDB holds: the fold as text, and what is computed from it for queries.
+        """What MongoDB holds: the fold as text, and what is computed from it for queries and listings.
 
-        The fold is text because a client's context may hold what BSON can't: NUL in a name, integers beyond 64 bits.
+        Fold and media are text because a client's context may hold what BSON can't: NUL in a name, integers beyond 64
+        bits.
         """
         text = self.text()
         known = self.known()
         media: dict[str, Any] = known.get("media", {})
         identity: dict[str, Any] = known.get("identity") or {}
         events = self.events()
+        state = self.state()
+        rejected = self.named("rejected") if state == "rejected" else None
         return {
             "_id": self.media_id,
             "fold": text.decode(),
             "digest": hashlib.sha256(text).hexdigest(),
-            "state": self.state(),
-            "owner": media.get("owner"),
-            "audience": media.get("audience", []),
+            "state": state,
+            **searchable(media),
             "kind": identity.get("kind", "unknown"),
+            "content_type": identity.get("content_type"),
+            "code": rejected["data"].get("code") if rejected else None,
+            "media": canonical(media).decode(),
             "requested_at": media.get("requested_at"),
             "updated_at": events[-1]["time"] if events else None,
         }

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,6 +26,7 @@ from events.ticks import Ticker, subject_of
 from events.worker import Worker
 from infra.bucket import provision_bucket
 from infra.context import Context, Services
+from infra.documents import Documents
 from infra.local.threaded import ThreadedStack
 from infra.objects import Objects
 from infra.presign import PostForm, PresignedPut, Presigner
@@ -220,6 +221,8 @@ async def provisioned(stack: ThreadedStack, **changes: Any) -> AsyncGenerator[Sy
         functions = chosen([], settings)
         await provision(bus, application(), functions, retention(settings), settings.ack_wait_seconds)
         await asyncio.to_thread(provision_bucket, settings)
+        async with aclosing(Documents.from_settings(settings)) as documents:
+            await documents.provision()
         async with aiohttp.ClientSession() as http, Objects.from_settings(settings) as objects:
             presigner = Presigner.uploads(stack.settings("gateway"))
             yield System(stack, settings, bus, http, objects, presigner)

@@ -137,6 +137,14 @@ class MemoryConsumer:
         self._next = (found.sequence if found else self._stream.last_sequence) + 1
         return found
 
+    def floor(self) -> int:
+        """The sequence up to which everything is acknowledged, or not for it."""
+        return min(self._pending, default=self._next) - 1
+
+    def begin_after(self, sequence: int) -> None:
+        """Begin with the message after this one."""
+        self._next = sequence + 1
+
     def full(self) -> bool:
         """Whether as much is unacknowledged as may be; what waits for a nak's delay counts."""
         return len(self._pending) >= self.spec.max_ack_pending
@@ -244,6 +252,20 @@ class MemorySubscription:
         if not self._coming:
             self._quiet.set()
         self._deliver(message)
+
+    async def take(self) -> bool:
+        """Deliver one message that is there, and say whether there was one."""
+        await asyncio.sleep(0)
+        self.want(1)
+        came = self.credit == 0
+        self.credit = 0
+        await self._quiet.wait()
+        return came
+
+    async def recall(self) -> None:
+        """Ask for nothing more until it is asked again."""
+        self.credit = 0
+        await self._quiet.wait()
 
     async def drain(self) -> None:
         """Ask for nothing more; return when what was on its way has been delivered."""

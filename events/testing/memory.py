@@ -237,7 +237,12 @@ class MemoryBus:
             current.spec = spec
         else:
             stream = self._streams[spec.stream]
-            self._consumers[key] = self.consumer_type(spec, stream, self.clock, lambda: not self._down)
+            made = self.consumer_type(spec, stream, self.clock, lambda: not self._down)
+            known = (self._consumers.get((spec.stream, name)) for name in spec.after)
+            floors = [each.floor() for each in known if each]
+            if floors:
+                made.begin_after(min(floors))
+            self._consumers[key] = made
         return Change(f"consumer {spec.stream}.{spec.name}", action)
 
     def _extra(self, key: tuple[str, str], *, prune: bool) -> Change:

@@ -8,22 +8,30 @@ from typing import Any
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
+from infra.quotas import QUOTAS
+
 PORT = 27017
 _UNAUTHORIZED = (13, 18)  # Unauthorized, AuthenticationFailed
 
 ROLES: Mapping[str, list[str]] = {
     "functions": ["readWrite"],
-    "gateway": ["read"],
+    "gateway": ["read", "quotas"],
     "operator": ["readWrite", "dbAdmin"],
 }
+OWN_ROLES: Mapping[str, tuple[str, list[str]]] = {"quotas": (QUOTAS, ["find", "insert", "update"])}
+"""Roles that MongoDB doesn't bring: the one collection each is about, and what it lets do."""
 
 
 def command(binary: Path, *, port: int, store: Path) -> list[str | Path]:
-    """A mongod on the loopback interface with authentication, and a cache small enough for a laptop."""
+    """A mongod on the loopback interface with authentication, and a cache small enough for a laptop.
+
+    What is slow it would log with its values, which are strangers' words: file names, conversations, tags.
+    """
     return [
         binary,
         *("--dbpath", store, "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket", "--auth", "--quiet"),
         *("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false"),
+        *("--slowms", str(2**31 - 1)),
     ]
 
 
@@ -40,7 +48,7 @@ async def listening(port: int) -> bool:
 
 
 async def provision_users(port: int, passwords: Mapping[str, str], database: str) -> None:
-    """Make the users, or give them these passwords and roles.
+    """Make the users and their own roles, or give them these passwords and roles.
 
     The first user of a fresh mongod is made through the localhost exception, which ends with it: so this runs on
     mongod's own machine, or in its network namespace.
@@ -54,6 +62,13 @@ async def provision_users(port: int, passwords: Mapping[str, str], database: str
         async with _client(f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
             await client.admin.command("createUser", "root", pwd=passwords["root"], roles=["root"])
     async with _client(url(port, "root", passwords["root"])) as client:
+        own = client[database]
+        made = {role["role"] for role in (await own.command("rolesInfo"))["roles"]}
+        for role, (collection, actions) in OWN_ROLES.items():
+            privilege = {"resource": {"db": database, "collection": collection}, "actions": actions}
+            await own.command(
+                "updateRole" if role in made else "createRole", role, privileges=[privilege], roles=list[str]()
+            )
         known = {user["user"] for user in (await client.admin.command("usersInfo"))["users"]}
         for user, names in ROLES.items():
             verb = "updateUser" if user in known else "createUser"

@@ -290,6 +290,97 @@ async def no_more_arrive_than_were_asked_for(bus: Bus, name: str) -> None:
 
 
 @promise
+async def what_is_there_can_be_taken(bus: Bus, name: str) -> None:
+    """`take` delivers one message that is there, a returned one as well, and says at once when there is none."""
+    await bus.provision([stream(name)], [worker(name)])
+    reader = await Reader.on(bus, name)
+    assert reader.subscription
+    assert not await reader.subscription.take()
+    await publish(bus, name, "a", "b")
+    begun = time.monotonic()
+    assert await reader.subscription.take()
+    assert reader.subjects == ["a"]
+    assert await reader.subscription.take()
+    assert not await reader.subscription.take()
+    await reader.got[0].nak()
+    await reader.got[1].ack()
+    assert await reader.subscription.take()
+    assert [(each.data, each.delivered) for each in reader.got] == [(b"a", 1), (b"b", 1), (b"a", 2)]
+    assert not await reader.subscription.take()
+    assert time.monotonic() - begun < 0.9, "it waited for a message"
+    # What was not there is not asked for any more.
+    await publish(bus, name, "c")
+    await bus.alive()
+    await reader.have(3)
+    assert await unacknowledged(bus, name) == 1
+    await reader.drain()
+
+
+@promise
+async def takers_share_what_is_there(bus: Bus, name: str) -> None:
+    """Whoever takes at the same time, each message goes to one of them, and nobody hangs who finds nothing left."""
+    await bus.provision([stream(name)], [worker(name)])
+    await publish(bus, name, *(str(number) for number in range(20)))
+    readers = [await Reader.on(bus, name) for _ in range(4)]
+
+    async def empty(reader: Reader) -> None:
+        assert reader.subscription
+        while await reader.subscription.take():
+            pass
+
+    async with asyncio.timeout(8):
+        await asyncio.gather(*(empty(each) for each in readers))
+    assert sorted(int(subject) for each in readers for subject in each.subjects) == list(range(20))
+    for each in readers:
+        await each.drain()
+
+
+@promise
+async def what_was_asked_for_can_be_taken_back(bus: Bus, name: str) -> None:
+    """After `recall` nothing arrives until it is asked for again; whatever came before it returned was handed over."""
+    await bus.provision([stream(name)], [worker(name)])
+    busy, idle = await Reader.on(bus, name, want=3), await Reader.on(bus, name)
+    assert busy.subscription
+    await publish(bus, name, "a")
+    await busy.have(1)
+    await busy.subscription.recall()
+    await publish(bus, name, "b", "c")
+    await bus.alive()
+    assert busy.subjects == ["a"]
+    idle.want(2)
+    await idle.have(2)
+    busy.want(1)
+    await publish(bus, name, "d", "e")
+    await busy.have(2)
+    assert (busy.subjects, idle.subjects) == (["a", "d"], ["b", "c"])
+    await busy.subscription.recall()
+    assert await busy.subscription.take()
+    assert busy.subjects == ["a", "d", "e"]
+    assert {each.delivered for each in [*busy.got, *idle.got]} == {1}
+    await busy.drain()
+    await idle.drain()
+
+
+@promise
+async def a_recall_strands_nothing(bus: Bus, name: str) -> None:
+    """A message that is published while what would fetch it is taken back is delivered, or stays for others."""
+    await bus.provision([stream(name)], [worker(name)])
+    reader = await Reader.on(bus, name)
+    assert reader.subscription
+    for number in range(40):
+        reader.want(1)
+        for _ in range(number % 8):
+            await asyncio.sleep(0)
+        await asyncio.gather(publish(bus, name, str(number)), reader.subscription.recall())
+    begun = time.monotonic()
+    while len(reader.got) < 40 and time.monotonic() < begun + 2:
+        await reader.subscription.take()
+    assert sorted(int(subject) for subject in reader.subjects) == list(range(40))
+    assert {each.delivered for each in reader.got} == {1}
+    await reader.drain()
+
+
+@promise
 async def credit_waits_for_messages_to_come(bus: Bus, name: str) -> None:
     """Slots granted one by one, before there is anything, are all served."""
     await bus.provision([stream(name)], [worker(name)])
@@ -536,6 +627,38 @@ async def an_updated_consumer_goes_on_where_it_was(bus: Bus, name: str) -> None:
     await publish(bus, name, "c")
     reader.want(5)
     assert [each.data for each in await reader.have(3)] == [b"a", b"b", b"c"]
+    await reader.drain()
+
+
+@promise
+async def a_consumer_can_take_over(bus: Bus, name: str) -> None:
+    """Made to come after others, it begins at the oldest message that they have not acknowledged; else at new ones."""
+    await bus.provision([stream(name)], [])
+    await publish(bus, name, "old")
+    others = [ConsumerSpec(name, other, (f"{name}.>",)) for other in ("work", "idle")]
+    await bus.provision([stream(name)], others[:1])
+    await publish(bus, name, "acked", "open", "acked", "pending")
+    reader = await Reader.on(bus, name, want=3)
+    for each in list(await reader.have(3)):
+        if each.data == b"acked":
+            await each.ack()
+    await bus.provision([stream(name)], others)
+
+    async def begun_by(consumer: str, *after: str) -> list[bytes]:
+        got: list[Message] = []
+        spec = ConsumerSpec(name, consumer, (f"{name}.>",), after=after)
+        await bus.provision([stream(name)], [*others, spec])
+        await publish(bus, name, f"new-{consumer}")
+        subscription = await bus.subscribe(name, consumer, got.append)
+        subscription.want(100)
+        await eventually(lambda: got and got[-1].data == f"new-{consumer}".encode(), "the new one")
+        await subscription.drain()
+        return [each.data for each in got]
+
+    assert await begun_by("first", "work", "nobody") == [b"open", b"acked", b"pending", b"new-first"]
+    assert await begun_by("second", "nobody") == [b"new-second"]
+    assert await begun_by("third", "idle") == [b"new-first", b"new-second", b"new-third"]
+    assert (await begun_by("fourth", "idle", "work"))[0] == b"open"
     await reader.drain()
 
 

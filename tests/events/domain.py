@@ -28,6 +28,9 @@ from tests.events.servers import NatsServer, nats_server
 DEADLINE = 20.0
 FAST = Policy(attempts=3, suspect_after=3, retry_base=0.05, retry_max=0.2, ack_wait=1.0, grace=10.0)
 
+WEIGHTS = {"premium": 8.0, "standard": 4.0, "bulk": 1.0}
+"""The domain's lanes."""
+
 on_both = pytest.mark.parametrize("kind", ["memory", "nats"])
 """The same promise on the bus in memory and on NATS."""
 
@@ -128,11 +131,12 @@ def subject(event: Event, envelope: Envelope) -> str:
     return f"media.{name}.box.{envelope.lane}.{envelope.subject}.{envelope.run}.{envelope.part}"
 
 
-def filters(model: type[Any], kinds: tuple[str, ...]) -> tuple[str, ...]:
+def filters(model: type[Any], kinds: tuple[str, ...], lane: str) -> tuple[str, ...]:
     """The subjects that carry an event."""
-    if model is Fact:
+    if model is Fact and not lane:
         return ("media.>",)
-    return tuple(f"media.{model.__name__.lower()}.{kind}.>" for kind in kinds or ("*",))
+    name = "*" if model is Fact else model.__name__.lower()
+    return tuple(f"media.{name}.{kind}.{f'{lane}.>' if lane else '>'}" for kind in kinds or ("*",))
 
 
 def application(**changes: Any) -> Application:
@@ -168,6 +172,7 @@ def application(**changes: Any) -> Application:
         "unavailable": (Elsewhere,),
         "sources": {Note: Source("UPLOADS", ("minio.>",), noted)},
         "encoders": {Note: found},
+        "lanes": WEIGHTS,
     }
     return Application(**(told | changes))
 
@@ -213,13 +218,15 @@ class Post:
         self.workers.append(worker)
         return worker
 
-    async def send(self, *parcels: str, note: str = "", run: str = "0", **options: Any) -> list[Envelope]:
+    async def send(
+        self, *parcels: str, note: str = "", run: str = "0", lane: str = "standard", **options: Any
+    ) -> list[Envelope]:
         """Publish `sent` of each parcel."""
         sent: list[Envelope] = []
         for parcel in parcels:
             event = Sent(parcel=parcel, note=note)
             envelope = begin(
-                event, event_id=derive_id("sent", parcel, run), source="tests", lane="standard", run=run, **options
+                event, event_id=derive_id("sent", parcel, run), source="tests", lane=lane, run=run, **options
             )
             await self.bus.publish(subject(event, envelope), envelope.encode(), message_id=envelope.id, headers=HEADERS)
             sent.append(envelope)

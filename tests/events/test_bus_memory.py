@@ -104,6 +104,32 @@ class _AlwaysBound(MemorySubscription):
         return True
 
 
+class _TakeWaits(MemorySubscription):
+    async def take(self) -> bool:
+        before = self.credit + 1
+        self.want(1)
+        await self._quiet.wait()
+        return self.credit < before
+
+
+class _RecallIgnored(MemorySubscription):
+    async def recall(self) -> None:
+        pass
+
+
+class _RecallStrands(MemorySubscription):
+    async def recall(self) -> None:
+        deliver, self._deliver = self._deliver, _dropped
+        await asyncio.sleep(0.001)
+        await super().recall()
+        self._deliver = deliver
+
+
+class _BeginsAnew(MemoryConsumer):
+    def begin_after(self, sequence: int) -> None:
+        pass
+
+
 class _OldestKept(Newest):
     def put(self, subject: str, data: bytes) -> None:
         if len(self._messages) < MOST_UNHEARD:
@@ -146,6 +172,10 @@ BROKEN = {
     "credit_replaced": (_bus(subscription=_CreditReplaced), "credit_waits_for_messages_to_come"),
     "drain_strands": (_bus(subscription=_DrainStrands), "a_drain_strands_nothing"),
     "always_bound": (_bus(subscription=_AlwaysBound), "a_deleted_consumer_is_waited_for"),
+    "take_waits": (_bus(subscription=_TakeWaits), "what_is_there_can_be_taken"),
+    "recall_ignored": (_bus(subscription=_RecallIgnored), "what_was_asked_for_can_be_taken_back"),
+    "recall_strands": (_bus(subscription=_RecallStrands), "a_recall_strands_nothing"),
+    "begins_anew": (_bus(consumer=_BeginsAnew), "a_consumer_can_take_over"),
     "oldest_kept": (_bus(newest=_OldestKept), "who_listens_slowly_misses_the_oldest"),
 }
 

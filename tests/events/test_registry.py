@@ -111,6 +111,20 @@ def test_either_an_event_or_a_schedule(options: dict[str, Any]) -> None:
         function(into=Registry(), **options)(whatever)
 
 
+@pytest.mark.parametrize("options", [{"on": Sent, "batch": 5}, {"every": 5}])
+def test_lanes_of_ticks_and_batches_are_refused(options: dict[str, Any]) -> None:
+    """Ticks have no lanes, and in a batch nobody waits for anybody."""
+    with pytest.raises(TypeError, match=r"whatever: ticks have no lanes"):
+        function(lanes=True, into=Registry(), **options)(whatever)
+
+
+@pytest.mark.parametrize("options", [{"background": True}, {"cpu": -1}])
+def test_weight_that_means_nothing_is_refused(options: dict[str, Any]) -> None:
+    """A background that weighs nothing lets nobody past, and nothing weighs less than nothing."""
+    with pytest.raises(TypeError, match="say with `cpu` how many cores"):
+        function(on=Sent, into=Registry(), **options)(whatever)
+
+
 def test_scheduled_function_takes_ticks_one_at_a_time() -> None:
     """A schedule means ticks, and no two at once."""
     registry = Registry()

@@ -5,7 +5,7 @@ from typing import Any
 
 from events.bus import ConsumerSpec
 from events.registry import Registry, Tick, function
-from events.streams import DAY, Retention, consumer, provision, streams
+from events.streams import DAY, Retention, consumers, provision, streams
 from tests.events.domain import Fact, Note, Sent, Weighed, application, on_both, post, until
 
 
@@ -34,7 +34,7 @@ def registered() -> Registry:
 
 def test_consumers_take_what_their_functions_take() -> None:
     """Each function's consumer reads its inputs' subjects, and what is given to it alone; ticks one at a time."""
-    weigh, record, receive, sweep = (consumer(each, application(), 9) for each in registered())
+    weigh, record, receive, sweep = (spec for each in registered() for spec in consumers(each, application(), 9))
     assert weigh == ConsumerSpec(
         "MEDIA",
         "weigh",
@@ -48,6 +48,7 @@ def test_consumers_take_what_their_functions_take() -> None:
         ack_wait=9,
         max_ack_pending=5000,
         description="Weigh it.",
+        after=("weigh-premium", "weigh-standard", "weigh-bulk"),
     )
     assert (record.subjects, record.max_ack_pending) == (("media.>", "invoke.record.>"), 4 * 8 * 2000)
     assert (receive.stream, receive.subjects) == ("UPLOADS", ("minio.>",))

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -12,7 +13,9 @@ from events.streams import Retention, streams
 from gateway.app import connected_app
 from gateway.server import Server
 from infra.bucket import provision_bucket
+from infra.documents import Documents
 from infra.local.threaded import ThreadedStack
+from infra.quotas import Quotas
 from tests.gateway.running import Running
 
 
@@ -24,6 +27,10 @@ def provisioned(spare_stack: ThreadedStack) -> ThreadedStack:
         bus = await NatsBus.connect(spare_stack.settings("operator").nats_url, name="tests")
         await bus.provision(streams(Retention()), [])
         await bus.aclose()
+        async with aclosing(Documents.from_settings(spare_stack.settings("operator"))) as documents:
+            await documents.provision()
+        async with aclosing(Quotas.from_settings(spare_stack.settings("operator"))) as quotas:
+            await quotas.provision()
 
     asyncio.run(provision())
     provision_bucket(spare_stack.settings("root"))
@@ -38,9 +45,9 @@ async def gateway(provisioned: ThreadedStack) -> AsyncGenerator[Running]:
 
 
 @asynccontextmanager
-async def running(provisioned: ThreadedStack) -> AsyncGenerator[Running]:
-    """Run a gateway as long as the context lasts."""
-    settings = provisioned.settings("gateway", gateway_port=0)
+async def running(provisioned: ThreadedStack, **changes: Any) -> AsyncGenerator[Running]:
+    """Run a gateway as long as the context lasts; tests ask more than a person does, and may."""
+    settings = provisioned.settings("gateway", **{"gateway_port": 0, "rate_per_second": 0, **changes})
     app = connected_app(settings)
     server = Server(app, settings, own_signals=False)
     operator = await NatsBus.connect(provisioned.settings("operator").nats_url, name="tests")

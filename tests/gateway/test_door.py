@@ -11,6 +11,7 @@ import pytest
 
 from events.registry import load
 from gateway import openapi
+from gateway.server import GRACE_SECONDS
 from gateway.services import usual_path
 from infra.local.threaded import ThreadedStack
 from infra.tokens import LONGEST_TOKEN, TokenRefused, Verifier, issue
@@ -129,6 +130,9 @@ async def test_the_log_has_neither_tokens_nor_names(gateway: Running, capsys: py
     token = gateway.token()
     await gateway.upload(token=token, filename="private-name.pdf")
     await gateway.call("GET", "/v1/media/private-path?private-query=1", token=token)
+    await gateway.call("GET", "/v1/media?tag=private-tag", token=token)
+    async with gateway.http.ws_connect(f"{gateway.url}/v1/events?event=private", protocols=["bearer", token]):
+        pass
     out, err = capsys.readouterr()
     assert "http.request" in out + err
     assert "private" not in out + err
@@ -147,7 +151,7 @@ def test_the_published_description_is_current() -> None:
 
 
 async def test_the_process_ends_cleanly(provisioned: ThreadedStack) -> None:
-    """`python -m gateway` serves from its environment; SIGTERM with an open stream ends it with 0 within a second."""
+    """`python -m gateway` serves from its environment; SIGTERM with open streams ends them and it, with 0, unforced."""
     environment = {**os.environ, **provisioned.environment("gateway"), "TIDEGATE_LOG_FORMAT": "json"}
     environment["TIDEGATE_GATEWAY_PORT"] = "0"
     process = await asyncio.create_subprocess_exec(
@@ -164,13 +168,21 @@ async def test_the_process_ends_cleanly(provisioned: ThreadedStack) -> None:
             wish = {"filename": "a", "content_type": "text/plain", "size": 1}
             async with http.post(f"{said['url']}/v1/uploads", json=wish) as response:
                 media_id = (await response.json())["media_id"]
-            async with http.get(f"{said['url']}/v1/media/{media_id}/events") as response:
+            async with (
+                http.get(f"{said['url']}/v1/media/{media_id}/events") as response,
+                http.get(f"{said['url']}/v1/events") as everything,
+                http.ws_connect(f"{said['url']}/v1/events") as websocket,
+            ):
                 assert await response.content.readline() == b"retry: 1000\n"
+                assert await everything.content.readline() == b"retry: 1000\n"
+                assert "id" in await websocket.receive_json()
                 began = time.monotonic()
                 process.send_signal(signal.SIGTERM)
                 await response.read()
+                assert b'"reason": "closing"' in await everything.read()
+                assert (await websocket.receive()).data == aiohttp.WSCloseCode.SERVICE_RESTART
                 assert await process.wait() == 0
-                assert time.monotonic() - began < 1.5
+                assert time.monotonic() - began < GRACE_SECONDS
         said = await process.stderr.read()
         assert b"Traceback" not in said, said
     finally:

@@ -184,6 +184,43 @@ async def test_a_deletion_is_on_record(gateway: Running) -> None:
     assert (body["state"], body["original"]) == ("deleted", None)
 
 
+async def test_who_may_not_see_may_not_delete(gateway: Running) -> None:
+    """A stranger's media, one that never was and no id at all are the same 404; without the scope it is 403."""
+    media_id = await gateway.requested(token=gateway.token(audiences=["team"]), audience=["team"])
+    for path in (media_id, str(uuid.uuid4()), "x", "*", media_id.upper(), f"{media_id}%00"):
+        answer = await gateway.call("DELETE", f"/v1/media/{path}", token=gateway.token("bob"))
+        assert (answer.status, answer.body["type"]) == (404, "urn:tidegate:problem:media_not_found")
+    member = gateway.token("bob", audiences=["team"])
+    answer = await gateway.call("DELETE", f"/v1/media/{media_id}", token=member)
+    assert (answer.status, answer.body["type"]) == (403, "urn:tidegate:problem:not_owner")
+    for scopes in (["upload"], ["read"], ["upload", "read"]):
+        answer = await gateway.call("DELETE", f"/v1/media/{media_id}", token=gateway.token("alice", *scopes))
+        assert (answer.status, answer.body["type"]) == (403, "urn:tidegate:problem:scope_missing")
+    assert (await gateway.status(media_id)).body["state"] == "pending"
+
+
+async def test_a_deleted_media_stays_deleted_for_all_who_saw_it(gateway: Running, provisioned: ThreadedStack) -> None:
+    """Members are told, its stream ends so, and neither what functions still say nor what is forgotten changes it."""
+    token, member = gateway.token(audiences=["team"]), gateway.token("bob", audiences=["team"])
+    media_id = await gateway.requested(token=token, audience=["team"])
+    story = await Story.of(gateway.operator, media_id)
+    stream = gateway.events(media_id, token=member)
+    assert (await anext(stream)).event == "requested"
+    assert (await gateway.call("DELETE", f"/v1/media/{media_id}", token=token)).status == 202
+    async with asyncio.timeout(10):
+        told = [event async for event in stream]
+    assert [event.event for event in told] == ["deleted", "end"]
+    assert told[-1].json["state"] == "deleted"
+    await story.finish()
+    for one in await recorded(gateway, provisioned, media_id):
+        await gateway.operator.delete("MEDIA", one.sequence)
+    for who in (token, member):
+        body = (await gateway.status(media_id, who)).body
+        assert (body["state"], body["original"], body["waits_for"]) == ("deleted", None, [])
+    assert (await gateway.call("DELETE", f"/v1/media/{media_id}", token=token)).status == 202
+    assert await gateway.operator.last("MEDIA", [everything(media_id)]) == []
+
+
 async def test_thousands_of_versions_do_not_hide_a_media(gateway: Running) -> None:
     """A form may be posted again and again: with more subjects than can be asked at once the state is still told."""
     media_id = await gateway.requested(form=True)

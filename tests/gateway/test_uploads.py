@@ -3,12 +3,14 @@ import json
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
 from events.envelope import Envelope
+from gateway import openapi
 from gateway.limits import LARGEST_BODY
 from infra.local.threaded import ThreadedStack
 from schemas.events import Requested
@@ -98,6 +100,55 @@ async def test_a_form_takes_the_file(gateway: Running) -> None:
         assert response.status == 204, await response.text()
     envelope = await envelope_of(gateway, ticket["media_id"])
     assert envelope.data["method"] == "form"
+
+
+async def refusal(gateway: Running, ticket: Any, body: bytes, **changed: str) -> tuple[int, str, str]:
+    """What MinIO answers to an upload: status, code and message."""
+    if ticket["method"] == "PUT":
+        headers = {**ticket["headers"], "Content-Length": str(len(body)), **changed}
+        sending = gateway.http.put(ticket["url"], headers=headers, data=body)
+    else:
+        form = aiohttp.FormData({**ticket["fields"], **changed})
+        form.add_field("file", body, filename="a.pdf", content_type="application/pdf")
+        sending = gateway.http.post(ticket["url"], data=form)
+    async with sending as response:
+        assert response.content_type == "application/xml"
+        said = ET.fromstring(await response.text())
+        return response.status, said.findtext("Code", ""), said.findtext("Message", "")
+
+
+async def test_minio_says_why_it_refuses_an_upload(gateway: Running) -> None:
+    """Longer, shorter or of another type than was announced: the codes that the API's description names."""
+    put, form = (await gateway.upload()).body, (await gateway.upload(form=True)).body
+    html = {"Content-Type": "text/html"}
+    for ticket, body, changed, status, code in (
+        (put, b"x" * 1001, {}, 403, "SignatureDoesNotMatch"),
+        (put, b"x" * 999, {}, 403, "SignatureDoesNotMatch"),
+        (put, b"x" * 1000, html, 403, "SignatureDoesNotMatch"),
+        (form, b"x" * 1001, {}, 400, "EntityTooLarge"),
+        (form, b"x" * 999, {}, 400, "EntityTooSmall"),
+        (form, b"x" * 1000, html, 403, "AccessDenied"),
+    ):
+        assert (await refusal(gateway, ticket, body, **changed))[:2] == (status, code)
+    for description, codes in (
+        ("UploadPut", ["PreconditionFailed", "AccessDenied", "SignatureDoesNotMatch"]),
+        ("UploadForm", ["EntityTooLarge", "EntityTooSmall", "AccessDenied"]),
+    ):
+        described = openapi.assemble().openapi()["components"]["schemas"][description]["description"]
+        assert all(code in described for code in codes)
+
+
+async def test_minio_says_that_the_time_is_over(gateway: Running, provisioned: ThreadedStack) -> None:
+    """An expired URL and an expired form are 403 with a message that says so, whatever else is wrong."""
+    async with running(provisioned, upload_expires_seconds=1) as hasty:
+        put, form = (await hasty.upload()).body, (await hasty.upload(form=True)).body
+    for ticket, message in ((put, "Request has expired"), (form, "Policy expired")):
+        # Of another length: before its time is over it is refused for that.
+        async with asyncio.timeout(10):
+            while (said := await refusal(gateway, ticket, b"x"))[1] != "AccessDenied":
+                pass
+        assert said[0] == 403
+        assert message in said[2]
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))

@@ -274,3 +274,20 @@ class TestContentDisposition:
     def test_complete_name(self) -> None:
         """The second form carries the whole name."""
         assert unquote(content_disposition("日本語 'x'.pdf").rsplit("''", 1)[1]) == "日本語 'x'.pdf"
+
+    @pytest.mark.parametrize(
+        ("name", "fitting"),
+        [
+            ("x" * 255, "x" * 255),
+            ("x" * 1024, "x" * 255),
+            ("x" * 1020 + ".pdf", "x" * 251 + ".pdf"),
+            ("\U0001f4a9" * 1000 + ".jpeg", "\U0001f4a9" * 62 + ".jpeg"),
+            ("a." + "x" * 1000, "a." + "x" * 253),
+            ("." * 1000, "." * 255),
+        ],
+    )
+    def test_long_name(self, name: str, fitting: str) -> None:
+        """However long a name is, the header fits what clients and proxies take, and the extension is there."""
+        header = content_disposition(name)
+        assert len(header) < 2048
+        assert unquote(header.rsplit("''", 1)[1]) == fitting

@@ -9,7 +9,7 @@ import pytest
 
 from cli.worker import chosen
 from events.registry import load
-from events.worker import LEAVE_SECONDS
+from events.runner import LEAVE_SECONDS
 from gateway.server import GRACE_SECONDS
 from infra.deploy.secret_files import write_secret_files
 from infra.local import clamd, minio, mongo

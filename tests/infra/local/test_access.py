@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import io
+import secrets
 import tarfile
 import time
 import urllib.request
@@ -319,3 +320,18 @@ async def test_mongo_asks_for_a_password_and_minds_roles(stack: ThreadedStack) -
             with pytest.raises(OperationFailure):
                 await refused
         await functions[database].drop_collection("kept")
+
+
+async def test_mongo_logs_no_words_of_strangers(stack: ThreadedStack) -> None:
+    """A slow command is not logged with its values."""
+    settings = stack.settings("operator")
+    word = f"word{secrets.token_hex(8)}"
+    async with AsyncMongoClient[dict[str, object]](settings.mongo_url) as client:
+        kept = client[settings.mongo_database]["kept"]
+        await kept.insert_one({"_id": word})
+        slow = {"_id": word, "$where": "sleep(300) || true"}
+        assert await kept.find_one(slow)
+        await kept.drop()
+    log = await asyncio.to_thread((stack.info.data / "logs" / "mongo.log").read_text)
+    assert "Waiting for connections" in log
+    assert word not in log
