@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
+from cli.vocabulary import by_type
 from events.application import Application, Outgoing, Source
 from events.attempts import Policy
 from events.budget import cores
@@ -25,7 +26,7 @@ from infra.objects import Objects
 from infra.records import known_fold
 from infra.settings import Settings
 from schemas.document import TERMINAL_STATES, CloudEvent
-from schemas.events import BY_TYPE, Failed, MediaEvent, Rejected
+from schemas.events import Failed, MediaEvent, Rejected
 from schemas.model import LANES
 from schemas.notification import Notification
 from schemas.subjects import Subject
@@ -116,7 +117,13 @@ def retention(settings: Settings) -> Retention:
 
 
 def application(shared: Services | None = None) -> Application:
-    """What the runtime is told. Without services (provisioning, drawing the graph) no handler can run."""
+    """What the runtime is told, once functions are loaded.
+
+    Without services (provisioning, drawing the graph) no handler can run.
+
+    Raises:
+        FunctionsUnusable: one's events can't be told from others.
+    """
 
     def context(function: Function, envelope: Envelope) -> Context:
         assert shared is not None
@@ -141,7 +148,7 @@ def application(shared: Services | None = None) -> Application:
     # Who only provisions or asks needs the lanes' names alone.
     weights: dict[str, float] = shared.settings.lane_weights if shared else dict.fromkeys(LANES, 1.0)
     return Application(
-        models=BY_TYPE,
+        models=by_type(),
         subject=subject,
         filters=filters,
         context=context,

@@ -1,17 +1,20 @@
 """What is said on NATS, as AsyncAPI 3: `python -m cli.asyncapi` writes it, `--check` says whether it is current.
 
+`--print` shows it instead, with the functions and events of others that are installed here.
+
 Made from the registry and the events' models (https://www.asyncapi.com/docs/reference/specification/v3.0.0). What an
-event's data is, the published JSON Schemas say: it refers to them.
+event's data is, the published JSON Schemas say: it refers to them. What others add is written out.
 """
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import schemas
 from cli.graph import also_emitted, in_order, name_of, takes
+from cli.vocabulary import events
 from events.envelope import CONTENT_TYPE, Envelope
 from events.registry import Function, Tick, load
 from schemas.events import EVENTS, MediaEvent
@@ -30,6 +33,7 @@ def document() -> str:
 
 def describe(functions: Sequence[Function]) -> Json:
     """Channels, messages, and what each function receives and sends."""
+    known = events(functions)
     operations: Json = {
         "events": {
             "action": "send",
@@ -48,7 +52,7 @@ def describe(functions: Sequence[Function]) -> Json:
         "send", "media", ["requested", "deleted"], "Say that a client got an upload, or wants a media to be gone."
     )
     for function in functions:
-        operations |= _operations(function)
+        operations |= _operations(function, known)
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -67,11 +71,11 @@ def describe(functions: Sequence[Function]) -> Json:
                 "security": [_ref("components", "securitySchemes", "user")],
             }
         },
-        "channels": _channels(functions),
+        "channels": _channels(functions, known),
         "operations": operations,
         "components": {
             "messages": {
-                **{name: _message(model) for name, model in EVENTS.items()},
+                **{name: _message(model) for name, model in known.items()},
                 "notification": {
                     "title": "A bucket notification of MinIO's",
                     "contentType": "application/json",
@@ -83,7 +87,7 @@ def describe(functions: Sequence[Function]) -> Json:
                     "payload": _PROGRESS,
                 },
             },
-            "schemas": {"envelope": _envelope()},
+            "schemas": {"envelope": _envelope(), **_own_schemas(known)},
             "securitySchemes": {"user": {"type": "userPassword", "description": "A NATS user, one for each job."}},
         },
     }
@@ -101,10 +105,10 @@ _PROGRESS: Json = {
 }
 
 
-def _channels(functions: Iterable[Function]) -> Json:
-    messages = {name: _ref("components", "messages", name) for name in EVENTS}
+def _channels(functions: Iterable[Function], known: Mapping[str, type[MediaEvent]]) -> Json:
+    messages = {name: _ref("components", "messages", name) for name in known}
     tokens: Json = {
-        "event": {"enum": list(EVENTS), "description": "The event's name."},
+        "event": {"enum": list(known), "description": "The event's name."},
         "kind": {"enum": list(get_args(Kind)), "description": "The media's kind; `unknown` until identified."},
         "lane": {"enum": list(LANES), "description": "Who waits for whom."},
         "media_id": {"description": "The media's UUIDv7."},
@@ -147,20 +151,20 @@ def _channels(functions: Iterable[Function]) -> Json:
     }
 
 
-def _operations(function: Function) -> Json:
+def _operations(function: Function, known: Mapping[str, type[MediaEvent]]) -> Json:
     """What a function receives and sends; a tick comes from its own clock and is nobody else's business."""
     does = (function.handler.__doc__ or "").strip().split("\n")[0]
     found: Json = {}
     if Notification in function.inputs:
         found[f"{function.name}.takes"] = _operation("receive", "uploads", ["notification"], does)
-    elif taken := [name for name, model in EVENTS.items() if takes(function, model)]:
+    elif taken := [name for name, model in known.items() if takes(function, model)]:
         found[f"{function.name}.takes"] = _operation("receive", "media", taken, does)
         if function.kinds:
             found[f"{function.name}.takes"]["description"] = f"Of these kinds: {', '.join(function.kinds)}."
     if Notification in function.outputs:
         found[f"{function.name}.announces"] = _operation("send", "uploads", ["notification"], does)
     sent = {name_of(model) for model in (*function.outputs, *also_emitted(function))}
-    if emitted := [name for name in EVENTS if name in sent]:
+    if emitted := [name for name in known if name in sent]:
         found[f"{function.name}.emits"] = _operation("send", "media", emitted, does)
     if Tick in function.inputs:
         for operation in found.values():
@@ -187,12 +191,29 @@ def _message(model: type[MediaEvent]) -> Json:
                 {
                     "properties": {
                         "type": {"const": model.type()},
-                        "data": {"$ref": f"../published/{model.event}.v{model.version}.json"},
+                        "data": _data(model),
                     }
                 },
             ]
         },
     }
+
+
+def _data(model: type[MediaEvent]) -> Json:
+    if model.event in EVENTS:
+        return {"$ref": f"../published/{model.event}.v{model.version}.json"}
+    return _ref("components", "schemas", model.event)
+
+
+def _own_schemas(known: Mapping[str, type[MediaEvent]]) -> Json:
+    """The data of events that others brought, each with what it refers to."""
+    found: Json = {}
+    for name, model in known.items():
+        if name not in EVENTS:
+            schema = model.model_json_schema(ref_template=f"#/components/schemas/{name}.{{model}}")
+            found |= {f"{name}.{part}": each for part, each in schema.pop("$defs", {}).items()}
+            found[name] = schema
+    return found
 
 
 def _envelope() -> Json:
@@ -204,7 +225,10 @@ def _ref(*path: str) -> Json:
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check; 0 fine, 1 out of date."""
+    """Write, show or check; 0 fine, 1 out of date."""
+    if "--print" in arguments:
+        sys.stdout.write(document())
+        return 0
     if "--check" in arguments:
         current = PATH.exists() and PATH.read_text() == document()
         if not current:

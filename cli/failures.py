@@ -52,6 +52,7 @@ _EXPECTED: dict[str, tuple[int, str]] = {
     "infra.local.state.StackNotRunning": (DOWN, ""),
     "infra.local.state.StackRunning": (DOWN, ""),
     "infra.local.signatures.SignaturesUnusable": (USAGE, ""),
+    "events.registry.FunctionsUnusable": (USAGE, ": mend or uninstall what brings them"),
     "infra.bucket.NotificationTargetsMissing": (DOWN, ""),
     "minio.error.S3Error": (DOWN, ": check TIDEGATE_MINIO_ACCESS_KEY and its rights"),
     "urllib3.exceptions.HTTPError": (DOWN, _STACK.format("MINIO_URL")),

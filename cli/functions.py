@@ -24,6 +24,8 @@ async def functions(data: Path | None, *, check: bool, mermaid: bool, as_json: b
     found = loose_ends(installed) if check else []
     if mermaid:
         out().print(flowchart(installed), markup=False, soft_wrap=True, end="")
+        for finding in found:
+            note(f"{finding.function}: {finding.event} {finding.problem}")
         return PROBLEM if found else 0
     states = await _states(installed, data)
     if as_json:

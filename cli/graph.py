@@ -3,16 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from cli.kinds import Kinds, narrowed
 from events.invoke import Invoke
 from events.registry import Function, Tick
-from schemas.events import Deleted, Discarded, Failed, MediaEvent, Rejected, Requested
+from schemas.events import Deleted, Failed, MediaEvent, Rejected, Requested
 from schemas.notification import Notification
 
 FROM_OUTSIDE = frozenset({Requested, Deleted, Failed, Rejected, Notification, Tick})
 """Inputs that come from elsewhere: gateway, MinIO, schedules, and what the runtime says of any function."""
-
-LAST_WORDS = frozenset({Discarded})
-"""Beside terminal events, what is said for whoever follows and asked of nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,41 +44,56 @@ def _depth(function: Function, known: Sequence[Function], behind: frozenset[str]
 def loose_ends(installed: Sequence[Function]) -> list[Finding]:
     """Outputs that no function takes and inputs that nobody emits.
 
-    Whoever takes every event (`record`) doesn't count: an event that only it takes leads nowhere.
+    Whoever takes every event (`record`) doesn't count: an event that only it takes leads nowhere. Where an event is
+    taken for some kinds of media alone, the others must be somebody's too, and those must come from somewhere.
     """
-    taken = {model for function in installed for model in function.inputs}
-    emitted = {model for function in installed for model in function.outputs} | FROM_OUTSIDE
+    kinds = Kinds(installed, FROM_OUTSIDE)
     found: list[Finding] = []
     for function in installed:
-        found += [
-            Finding(function.name, name_of(model), "is emitted and no function takes it")
-            for model in function.outputs
-            if not _is_last(model) and model not in taken
-        ]
-        found += [
-            Finding(function.name, name_of(model), "is taken and nobody emits it")
-            for model in function.inputs
-            if model is not MediaEvent and model not in emitted
-        ]
+        for model in function.outputs:
+            taken = kinds.taken(model)
+            lost = kinds.emitted_by(function, model) - taken
+            if lost and not _is_last(model):
+                problem = f"is emitted{_for(lost if taken else ())} and no function takes it"
+                found.append(Finding(function.name, name_of(model), problem))
+        for model in function.inputs:
+            emitted = kinds.emitted(model)
+            vain = frozenset(function.kinds) - emitted
+            if model is not MediaEvent and (vain or not emitted):
+                problem = f"is taken{_for(vain if emitted else ())} and nobody emits it"
+                found.append(Finding(function.name, name_of(model), problem))
     return found
 
 
 def flowchart(installed: Iterable[Function]) -> str:
-    """The graph for Mermaid (https://mermaid.js.org/syntax/flowchart.html)."""
+    """The graph for Mermaid (https://mermaid.js.org/syntax/flowchart.html); dotted: what the runtime says for them."""
     installed = list(installed)
+    kinds = Kinds(installed, FROM_OUTSIDE)
     lines = ["flowchart LR", *(f"    {function.name}[{function.name}]" for function in installed)]
     for function in installed:
         lines += [
             f"    {source} --> {function.name}" for model in function.inputs if (source := _source(function, model))
         ]
         for model in function.outputs:
-            targets = [one.name for one in installed if model in one.inputs]
-            if model is Invoke:
-                targets = ["any([any function])"]
-            lines += [
-                f"    {function.name} -- {name_of(model)} --> {target}" for target in targets or ["out([subscribers])"]
-            ]
+            gone = kinds.emitted_by(function, model)
+            takers = [one for one in installed if model in one.inputs and gone & narrowed(one)]
+            lines += [f"    {function.name} -- {_label(model, one)} --> {one.name}" for one in takers]
+            if not takers:
+                target = "any([any function])" if model is Invoke else "out([subscribers])"
+                lines.append(f"    {function.name} -- {name_of(model)} --> {target}")
+        for model in also_emitted(function):
+            takers = [one for one in installed if model in one.inputs and narrowed(function) & narrowed(one)]
+            lines += [f"    {function.name} -. {_label(model, one)} .-> {one.name}" for one in takers]
     return "\n".join(lines) + "\n"
+
+
+def _label(model: type, taker: Function) -> str:
+    """An event on its way to who takes it, with the kinds where that one takes no others."""
+    return f'"{name_of(model)}{_for(taker.kinds)}"' if taker.kinds else name_of(model)
+
+
+def _for(kinds: Iterable[str]) -> str:
+    return f" for {', '.join(sorted(kinds))}" if kinds else ""
 
 
 def _source(function: Function, model: type) -> str:
@@ -94,8 +107,10 @@ def _source(function: Function, model: type) -> str:
     return f"gateway([gateway]) -- {name_of(model)}" if model in (Requested, Deleted) else ""
 
 
-def takes(function: Function, model: type) -> bool:
-    """Whether a function gets events of a model: of exactly that one (`scanned` is no `uploaded`), or of any."""
+def takes(function: Function, model: type, kind: str | None = None) -> bool:
+    """Whether a function gets events of a model (and kind): exactly that one (`scanned` is no `uploaded`), or any."""
+    if kind is not None and function.kinds and kind not in function.kinds:
+        return False
     return model in function.inputs or (MediaEvent in function.inputs and issubclass(model, MediaEvent))
 
 
@@ -120,4 +135,4 @@ def name_of(model: type) -> str:
 
 
 def _is_last(model: type) -> bool:
-    return model is Invoke or model in LAST_WORDS or bool(getattr(model, "terminal", False))
+    return model is Invoke or any(getattr(model, name, False) for name in ("terminal", "informs"))

@@ -1,31 +1,31 @@
-"""Are the packages of this program ours? Their names are common, and another distribution may shadow one.
+"""Are the packages of this program ours? Their names are common, and another distribution may bring one too."""
 
-Installed into the same directory, two distributions with a package of one name overwrite each other's files, and the
-directory tells nothing of whose it is: then our own list of files does.
-"""
-
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution, distributions, packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGES = ("functions", "events", "schemas", "infra", "gateway", "cli")
 DISTRIBUTION = "tidegate"
+APART = "install Tidegate into a virtual environment of its own"
 
 
 def shadowed(names: tuple[str, ...] = PACKAGES) -> list[str]:
-    """A sentence for each package that is missing or somebody else's; empty when all lie beside this one."""
+    """A sentence for each package that is missing, somebody else's or half so; empty when all of it is ours."""
     home = Path(__file__).resolve().parents[1]
-    foreign = {name: place for name in names if (place := _place(name)) != home / name}
-    mixed = {name: files for name in names if name not in foreign and (files := _foreign_files(home, name))}
-    if not foreign and not mixed:
+    places = {name: _place(name) for name in names}
+    elsewhere = [name for name, place in places.items() if place != home / name]
+    missing, mixed = _mixed(home, [name for name in names if name not in elsewhere])
+    if not elsewhere and not missing and not mixed:
         return []
     # Reading what every distribution installed takes a while: only once something may be wrong.
     owners = packages_distributions()
-    return [
-        *(sentence for name, place in foreign.items() if (sentence := _blame(name, place, owners))),
-        *(_mixed(name, files) for name, files in mixed.items()),
-    ]
+    others = {name: _others(owners.get(name, ())) for name in names}
+    found = [_blame(name, places[name], others[name]) for name in elsewhere if others[name] or name not in owners]
+    found += [_shared(home / name, others[name]) for name in mixed if others[name]]
+    found += [_incomplete(home, name, file) for name, file in missing.items() if not others[name]]
+    return found
 
 
 def _place(name: str) -> Path | None:
@@ -37,47 +37,77 @@ def _place(name: str) -> Path | None:
     return next((Path(each).resolve() for each in spec.submodule_search_locations or ()), None)
 
 
-def _foreign_files(home: Path, name: str) -> list[str]:
-    """What lies in one of our packages and isn't ours; empty for a checkout, which nothing is installed into."""
+def _mixed(home: Path, names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Packages that lack one of our modules, with its name, and those whose modules are not just the ones we installed.
+
+    Installers write several distributions into one folder without a word, whoever comes last over the others, and
+    uninstalling one takes away what they had in common. In a checkout there is no list to compare with.
+    """
     try:
-        files = distribution(DISTRIBUTION).files or []
+        ours = distribution(DISTRIBUTION)
     except PackageNotFoundError:
-        return []
-    ours = {file.parts[1] for file in files if file.parts[0] == name and len(file.parts) > 1}
-    if not ours:
-        return []
-    there = {entry.name for entry in (home / name).iterdir() if entry.name != "__pycache__"}
-    return sorted(there - ours)
+        return {}, []
+    if Path(str(ours.locate_file(""))).resolve() != home:
+        return {}, []
+    installed = {str(file): file.size for file in ours.files or () if file.suffix == ".py"}
+    missing: dict[str, str] = {}
+    mixed: list[str] = []
+    for name in names:
+        wanted = {file: size for file, size in installed.items() if file.startswith(f"{name}/")}
+        if not wanted:
+            continue
+        present = {path.relative_to(home).as_posix(): path.stat().st_size for path in (home / name).rglob("*.py")}
+        if lacking := sorted(wanted.keys() - present.keys()):
+            missing[name] = lacking[0]
+        if present != wanted:
+            mixed.append(name)
+    return missing, mixed
 
 
-def _mixed(name: str, files: list[str]) -> str:
-    owners = sorted(
-        {
-            each.name
-            for each in distributions()
-            if each.name.lower() != DISTRIBUTION
-            and any(file.parts[0] == name and len(file.parts) > 1 for file in each.files or [])
-        }
-    )
-    if not owners:
-        return f"The package `{name}` holds what isn't Tidegate's ({', '.join(files)}): install Tidegate again."
-    return (
-        f"The package `{name}` is mixed with that of the distribution {' or '.join(owners)} ({', '.join(files)}): both "
-        f"install into the same directory and overwrite each other's files. Uninstall it (`pip uninstall {owners[0]}`) "
-        "and install Tidegate again, or give Tidegate a virtual environment of its own."
-    )
+def _others(owners: Sequence[str]) -> list[str]:
+    return [owner for owner in dict.fromkeys(owners) if owner.lower() != DISTRIBUTION]
 
 
-def _blame(name: str, place: Path | None, owners: Mapping[str, list[str]]) -> str | None:
-    distributions = owners.get(name, [])
-    others = [owner for owner in distributions if owner.lower() != DISTRIBUTION]
+def _blame(name: str, place: Path | None, others: Sequence[str]) -> str:
     if place is None:
         return f"The package `{name}` is missing: install Tidegate again, into a virtual environment of its own."
     if not others:
-        if distributions:
-            return None
         return f"The package `{name}` is {place}, which is not Tidegate's: rename it, or run from another directory."
     return (
-        f"The package `{name}` is {place}, of the distribution {' or '.join(others)}, which shadows Tidegate's: "
-        f"uninstall it (`pip uninstall {others[0]}`), or install Tidegate into a virtual environment of its own."
+        f"The package `{name}` is {place}, of the distribution {_named(others)}, which shadows Tidegate's: "
+        f"uninstall it (`pip uninstall {others[0]}`), or {APART}."
     )
+
+
+def _shared(place: Path, others: Sequence[str]) -> str:
+    return (
+        f"The package `{place.name}` in {place.parent} is mixed with that of the distribution {_named(others)}, and "
+        f"each wrote over the other's files: {APART}; or uninstall that one (`pip uninstall {others[0]}`), then "
+        "install Tidegate again (`pip install --force-reinstall --no-deps tidegate`)."
+    )
+
+
+def _incomplete(home: Path, name: str, file: str) -> str:
+    return (
+        f"The package `{name}` is incomplete: {home / file} is missing, perhaps since another distribution was "
+        "uninstalled: install Tidegate again (`pip install --force-reinstall --no-deps tidegate`)."
+    )
+
+
+def _named(others: Sequence[str]) -> str:
+    """The distributions, each with those that brought it along: nobody remembers having installed it."""
+    named: list[str] = []
+    for other in others:
+        asking = sorted(
+            each.name
+            for each in distributions()
+            if any(_project(need) == _project(other) for need in each.requires or ())
+        )
+        named.append(f"{other} (required by {', '.join(asking)})" if asking else other)
+    return " or ".join(named)
+
+
+def _project(requirement: str) -> str:
+    """The normalized name that a requirement begins with (PEP 503, PEP 508)."""
+    name = re.match(r"[A-Za-z0-9._-]*", requirement)
+    return re.sub(r"[-_.]+", "-", name[0] if name else "").lower()

@@ -42,12 +42,14 @@ async def make(found: Settings, *, prune: bool = False) -> list[Change]:
 
     Raises:
         BusError: NATS did not answer, or refused.
+        FunctionsUnusable: somebody's functions can't be loaded.
         minio.error.S3Error: MinIO refused.
         DependencyDown: MongoDB did not answer.
     """
+    functions = chosen([], found)
     async with connected(found, "provision") as bus:
         changes = await streams.provision(
-            bus, application(), chosen([], found), retention(found), found.ack_wait_seconds, prune=prune
+            bus, application(), functions, retention(found), found.ack_wait_seconds, prune=prune
         )
     # After the stream that takes its notifications: MinIO would lose or queue them.
     changes += _told(await asyncio.to_thread(provision_bucket, found))

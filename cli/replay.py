@@ -17,10 +17,11 @@ from cli.history import read_history
 from cli.lines import SHORT, clock, kind_of, moment
 from cli.output import emit, err, note, out, shown, styled
 from cli.trace import checked
+from cli.vocabulary import by_type
 from events.registry import Function, load
 from events.replay import again, new_run
 from schemas.document import CloudEvent, event_name
-from schemas.events import BY_TYPE, MediaEvent
+from schemas.events import MediaEvent
 
 NAME_CHARACTERS = 255
 
@@ -66,12 +67,11 @@ async def replay(ids: Sequence[str], to: str, name: str, data: Path | None, *, d
 
 def newest_taken(function: Function, events: Sequence[CloudEvent]) -> CloudEvent | None:
     """Of a media's events, the one that a replay to this function begins with: of the newest run, the newest."""
+    known = by_type()
     fitting = [
         event
         for event in events
-        if (model := BY_TYPE.get(event["type"])) is not None
-        and takes(function, model)
-        and (not function.kinds or kind_of(event) in function.kinds)
+        if (model := known.get(event["type"])) is not None and takes(function, model, kind_of(event))
     ]
     return max(fitting, key=lambda event: (event["run"], event["time"], event["id"]), default=None)
 

@@ -6,12 +6,13 @@ from typing import get_args
 
 from pydantic_core import from_json
 
+from cli import vocabulary
 from cli.connect import connected, following, settings
 from cli.failures import USAGE, CommandFailed
 from cli.lines import live
 from cli.output import emit, note, out
 from events.bus import Bus
-from schemas.events import EVENTS
+from events.registry import load
 from schemas.model import Kind
 
 STREAM = "EVENTS"
@@ -49,7 +50,7 @@ def subjects(events: Sequence[str], kinds: Sequence[str]) -> list[str]:
     Raises:
         CommandFailed: There is no such event or kind.
     """
-    for what, given, known in (("event", events, tuple(EVENTS)), ("kind", kinds, get_args(Kind))):
+    for what, given, known in (("event", events, tuple(vocabulary.events(load()))), ("kind", kinds, get_args(Kind))):
         if unknown := set(given).difference(known):
             raise CommandFailed(
                 USAGE, f"There is no {what} {', '.join(sorted(unknown))}: there are {', '.join(known)}."

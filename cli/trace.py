@@ -8,17 +8,17 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from cli import vocabulary
 from cli.connect import connected, objects_of, settings
 from cli.failures import PROBLEM, USAGE, CommandFailed
 from cli.graph import takes
 from cli.history import Given, History, read_history
-from cli.lines import SHORT, function_of, moment, said
+from cli.lines import SHORT, function_of, kind_of, moment, said
 from cli.outcome import outcome
 from cli.output import clock, emit, err, out, shown, styled
 from cli.printable import printable
 from events.registry import load
 from schemas.document import TERMINAL_STATES, CloudEvent, event_name
-from schemas.events import EVENTS
 from schemas.subjects import FIRST_RUN
 
 Row = tuple[datetime, Text, Text, Text, Text, Text, Text]
@@ -62,9 +62,10 @@ def waits_for(history: History) -> list[str]:
         return ["client"]
     answered = {(event.get("causationid"), function_of(event)) for event in history.events}
     functions = [function for function in load() if not function.batch]
+    known = vocabulary.events(functions)
     for event in reversed(history.events):
-        model = EVENTS.get(event_name(event))
-        takers = [one.name for one in functions if model is not None and takes(one, model)]
+        model = known.get(event_name(event))
+        takers = [one.name for one in functions if model is not None and takes(one, model, kind_of(event))]
         if waiting := [name for name in takers if (event["id"], name) not in answered]:
             return waiting
     return []

@@ -23,7 +23,7 @@ def chosen(names: Iterable[str], settings: Settings, kinds: Collection[str] = ()
 
     Raises:
         ValueError: a name is unknown, or there are no functions for these kinds.
-        ImportError: a distribution's functions can't be imported.
+        FunctionsUnusable: a distribution's functions can't be imported.
     """
     installed = load()
     wanted = dict.fromkeys([*names, *(each.name for each in installed if set(kinds) & set(each.kinds))])

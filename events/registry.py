@@ -15,6 +15,10 @@ T = TypeVar("T")
 ENTRY_POINTS = "tidegate.functions"
 
 
+class FunctionsUnusable(ImportError):
+    """Installed functions can't be used; the message names them and says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class First(Generic[T]):
     """An output that is published only if `among` holds no message yet: the first wins, atomically, with no lock.
@@ -119,14 +123,16 @@ def load() -> Registry:
     """Import every installed function: the entry points of group `tidegate.functions`.
 
     Raises:
-        ImportError: one can't be imported; names the entry point and its distribution.
+        FunctionsUnusable: one can't be imported; names the entry point and its distribution.
     """
     for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
         try:
             entry.load()
         except Exception as error:
             owner = entry.dist.name if entry.dist else "an unknown distribution"
-            raise ImportError(f"the functions {entry.value!r} of {owner} can't be loaded: {error}") from error
+            raise FunctionsUnusable(
+                f"the functions {entry.value!r} of {owner} can't be loaded: {type(error).__name__}: {error}"
+            ) from error
     return registry
 
 

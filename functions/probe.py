@@ -18,7 +18,7 @@ _PROBES = {"application/pdf": probe_pdf, "text/plain": probe_text}
 CHANGED = "The file changed while it was being checked: request a new upload, and send the file once."
 
 
-@function(on=Scanned, kinds=("document",), timeout=600, concurrency=8)
+@function(on=Scanned, timeout=600, concurrency=8)
 async def probe(event: Scanned, ctx: Context) -> Probed:
     """Read the document in a decoder child: it must open, whole and without a password.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.catalog import searchable
-from schemas.events import BY_TYPE
+from schemas.events import BY_TYPE, EVENTS
 
 _NAMES = {kind: model.event for kind, model in BY_TYPE.items()}
 
@@ -147,10 +147,14 @@ class Fold:
         return hashlib.sha256(self.text()).hexdigest()
 
     def known(self) -> dict[str, Any]:
-        """All that the events say of the media, the newest word on each thing."""
+        """All that the events say of the media, the newest word on each thing.
+
+        What somebody else's event calls `verdict` is none: only events of this schema count, of whatever version.
+        """
         known: dict[str, Any] = {}
         for event in self.events():
-            known |= event["data"]
+            if event_name(event) in EVENTS:
+                known |= event["data"]
         if "gateway" in self.cells:
             known["media"] = self.cells["gateway"]["data"]["media"]
         return known

@@ -49,6 +49,8 @@ class MediaEvent(Model):
     version: ClassVar[int] = 1
     terminal: ClassVar[bool] = False
     """Whether the media needs nothing more after it (until somebody acts)."""
+    informs: ClassVar[bool] = False
+    """Whether it is said for whoever follows, and asked of no function."""
 
     media: Media
 
@@ -220,6 +222,8 @@ class DiscardedObject(ObjectRef):
 
 class Discarded(MediaEvent):
     """Objects that nobody needs any more were deleted."""
+
+    informs: ClassVar[bool] = True
 
     cause: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$")] = Field(
         description="The event that made them needless."

@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from events.dead import DeadLetter
 from events.envelope import derive_id
 from events.nats import NatsBus
 from events.registry import Registry, function, load
-from schemas.events import Identified, Probed, Scanned
+from schemas.events import Deleted, Identified, Probed, Requested, Scanned
 from tests.cli.conftest import Installed
 from tests.cli.running import eventually, processes_of, tidegate
 
@@ -133,6 +134,92 @@ def test_loose_ends_are_found() -> None:
     }
     assert loose_ends(list(load())) == []
     assert "look -- scanned --> out([subscribers])" in flowchart(registry)
+
+
+def graph_of(*described: tuple[str, Any, Any, tuple[str, ...]]) -> Registry:
+    """Functions by name, input, outputs and kinds."""
+    registry = Registry()
+    for name, taken, emitted, kinds in described:
+
+        async def handler(_event: Any, _context: object) -> None: ...
+
+        handler.__name__, handler.__annotations__["return"] = name, emitted
+        function(on=taken, kinds=kinds, into=registry)(handler)
+    return registry
+
+
+def test_a_kind_that_nobody_takes_or_emits_is_found() -> None:
+    """Two functions share an event by kind; the kinds that neither takes are named, and those that never come.
+
+    What follows from a narrow function is as narrow: nobody misses the images of a function that takes videos.
+    """
+    narrow = graph_of(
+        ("identify", Requested, Identified, ()),
+        ("scan", Identified, Scanned, ("image", "video")),
+        ("read", Identified, Scanned, ("document",)),
+        ("probe", Scanned, Probed, ("document", "image", "video")),
+        ("play", Probed, None, ("image", "audio")),
+        ("mourn", Deleted, None, ("image",)),
+    )
+    found = [(each.function, each.event, each.problem) for each in loose_ends(list(narrow))]
+    assert found == [
+        ("identify", "identified", "is emitted for audio and no function takes it"),
+        ("probe", "probed", "is emitted for document, video and no function takes it"),
+        ("play", "probed", "is taken for audio and nobody emits it"),
+        ("mourn", "deleted", "is taken for image and nobody emits it"),
+    ]
+    drawn = flowchart(narrow)
+    assert 'identify -- "identified for document" --> read' in drawn
+    assert 'identify -- "identified for image, video" --> scan' in drawn
+
+
+def test_narrow_functions_that_share_all_kinds_leave_nothing_loose() -> None:
+    """Each kind has somebody who takes it, and what each emits is taken for just that kind: no findings."""
+    whole = graph_of(
+        ("identify", Requested, Identified, ()),
+        ("hear", Identified, Scanned, ("audio", "video")),
+        ("read", Identified, Scanned, ("document", "image")),
+        ("probe", Scanned, Probed, ()),
+        ("lift", Probed, None, ("audio", "video", "document", "image")),
+    )
+    assert loose_ends(list(whole)) == []
+
+
+def test_events_that_only_each_other_bring_about_never_come() -> None:
+    """A circle that nothing leads into is found, though each of its inputs is somebody's output."""
+    circle = graph_of(("there", Probed, Scanned, ()), ("back", Scanned, Probed, ()))
+    assert {(each.function, each.problem) for each in loose_ends(list(circle))} == {
+        ("there", "is taken and nobody emits it"),
+        ("back", "is taken and nobody emits it"),
+    }
+
+
+def test_refusals_are_drawn() -> None:
+    """What the runtime says for a function leads somewhere as well, dotted."""
+    assert "scan -. rejected .-> discard" in flowchart(load())
+
+
+def test_a_loose_end_is_exit_code_1(tmp_path: Path) -> None:
+    """A stranger's function that leaves one is named by the command, in words, as JSON and with the drawing."""
+    (tmp_path / "loose.py").write_text(
+        "from events.registry import function\nfrom schemas.events import Deleted\n\n"
+        "@function(on=Deleted, kinds=('image',))\nasync def mourn(event, ctx) -> None: ...\n"
+    )
+    info = tmp_path / "loose-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: loose\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[tidegate.functions]\nloose = loose\n")
+    variables = {"PYTHONPATH": str(tmp_path), "TIDEGATE_NATS_URL": "nats://127.0.0.1:9"}
+    problem = {"function": "mourn", "event": "deleted", "problem": "is taken for image and nobody emits it"}
+    told = tidegate("functions", "--check", "--json", variables=variables)
+    assert (told.code, told.json["findings"]) == (1, [problem])
+    shown = tidegate("functions", "--check", variables=variables)
+    assert (shown.code, "mourn: deleted is taken for image and nobody emits it" in shown.out) == (1, True)
+    drawn = tidegate("functions", "--check", "--mermaid", variables=variables)
+    assert drawn.code == 1
+    assert drawn.out.startswith("flowchart LR\n")
+    assert "mourn: deleted" in drawn.err
+    assert tidegate("functions", "--json", variables=variables).code == 0
 
 
 def test_the_graph_is_in_the_order_of_a_file_s_way() -> None:

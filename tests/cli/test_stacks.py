@@ -14,7 +14,7 @@ import pytest
 from infra.local.state import StackInfo
 from infra.tokens import issue
 from tests.cli.conftest import Installed
-from tests.cli.running import eventually, processes_of, up
+from tests.cli.running import eventually, processes_of, tidegate, up
 
 WORDS = {"nats": "nats-server", "minio": "minio server", "mongo": "mongod", "clamd": "clamd --foreground"}
 
@@ -74,6 +74,13 @@ def test_two_stacks_side_by_side_never_meet(installed: Installed, tmp_path: Path
         ids = {one.data: sent(one.info, body) for one in (installed, other)}
         for mine, theirs in ((installed, other), (other, installed)):
             eventually(lambda mine=mine: state(mine, ids[mine.data]) == "ready")
-            assert mine.tidegate("trace", ids[theirs.data], "--json").code == 1
+            # Whatever the shell's variables name, --data is what counts.
+            named = theirs.info.environment("operator")
+            assert mine.tidegate("trace", ids[theirs.data], "--json", **named).code == 1
+            assert mine.tidegate("trace", ids[mine.data], "--json", **named).json["state"] == "ready"
+            mixed = named["TIDEGATE_NATS_URL"].replace(f":{theirs.info.ports['nats']}", f":{mine.info.ports['nats']}")
+            refused = tidegate("tail", variables=named | {"TIDEGATE_NATS_URL": mixed})
+            assert refused.code == 3
+            assert "check user and password in TIDEGATE_NATS_URL" in refused.err
         assert set(installed.info.ports.values()).isdisjoint(other.info.ports.values())
         assert not set(installed.info.secrets.values()) & set(other.info.secrets.values())

@@ -11,7 +11,11 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT7, DRAFT202012
 
 from cli import asyncapi
+from events.registry import Registry as Functions
+from events.registry import function
 from schemas.document import event_name
+from schemas.events import MediaEvent, Ready
+from schemas.media import Identity
 
 HERE = Path(__file__).parent
 RECORDED: dict[str, list[dict[str, Any]]] = json.loads((HERE / "recorded.json").read_text())
@@ -48,18 +52,45 @@ def test_every_function_is_in_it() -> None:
     assert "record.emits" not in names
 
 
+def test_a_stranger_s_event_is_written_out() -> None:
+    """What is published nowhere else is described whole: valid AsyncAPI, and it tells a fitting payload from others."""
+    functions = Functions()
+
+    class Graded(MediaEvent):
+        """A file got a mark."""
+
+        identity: Identity
+        mark: int
+
+    @function(on=Ready, into=functions)
+    async def grade(_event: Ready, _context: object) -> Graded: ...
+
+    described = asyncapi.describe(list(functions))
+    official: Any = Draft7Validator(json.loads(OFFICIAL.read_text()))
+    assert [f"{error.json_path}: {error.message}" for error in official.iter_errors(described)] == []
+    emits = described["operations"]["grade.emits"]["messages"]
+    assert {"$ref": "#/channels/media/messages/graded"} in emits
+    ready = EVENTS["ready"]
+    data: dict[str, Any] = ready["data"] | {"mark": 1}
+    graded = ready | {"type": "tidegate.media.graded.v1", "data": data}
+    payload = _payload("graded", described)
+    assert [error.message for error in payload.iter_errors(graded)] == []
+    assert not payload.is_valid(graded | {"data": ready["data"] | {"mark": "A+"}})
+    assert not payload.is_valid(graded | {"data": data | {"identity": {"kind": "book"}}})
+
+
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
 def test_it_is_true_of_real_events(event: dict[str, Any]) -> None:
     """Each recorded event fits its message's payload, through every reference; without its data it doesn't."""
-    payload = _payload(event_name(event))
+    payload = _payload(event_name(event), json.loads(asyncapi.PATH.read_text()))
     assert [error.message for error in payload.iter_errors(event)] == []
     assert not payload.is_valid(event | {"data": {}})
 
 
-def _payload(name: str) -> Any:
+def _payload(name: str, document: dict[str, Any]) -> Any:
     """The validator of one message's payload, with files as the references name them."""
     base = "file:///schemas/generated/asyncapi.json"
-    described = Resource(json.loads(asyncapi.PATH.read_text()), DRAFT7)
+    described = Resource(document, DRAFT7)
     published = {
         urljoin(base, f"../published/{path.name}"): Resource(json.loads(path.read_text()), DRAFT202012)
         for path in (asyncapi.PATH.parents[1] / "published").glob("*.json")
