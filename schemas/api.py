@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 
 from schemas.media import CONTEXT_BYTES, Identity, Verdict
 from schemas.model import ContentType, Lane, MediaId, Name, Sha256
-from schemas.probe import DocumentProbe
+from schemas.probe import Probe
 
 CONTEXT_DEPTH = 16
 TEST_SIGNATURES = "TEST SIGNATURES: ClamAV has no real signatures here. It finds test files; `clean` means nothing."
@@ -163,7 +163,7 @@ class MediaStatus(BaseModel):
     media: DeclaredMedia
     identity: Identity | None = None
     verdict: VerdictView | None = None
-    probe: DocumentProbe | None = None
+    probe: Probe | None = None
     original: Original | None = None
     rejection: Rejection | None = None
     failures: tuple[Failure, ...] = ()

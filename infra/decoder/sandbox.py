@@ -13,7 +13,8 @@ from infra.decoder.errors import SandboxUnavailable
 from infra.settings import Settings
 
 CHILD = Path(__file__).with_name("child")
-PACKAGES = ("pypdfium2_raw", "magic")
+PACKAGES = ("pypdfium2_raw", "magic", "PIL", "pillow_heif", "_pillow_heif")
+LIBRARIES_OF_WHEELS = ("pillow.libs", "pillow_heif.libs")
 LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
 MAGIC_DATABASES = ("/usr/share/misc", "/usr/share/file")
 
@@ -37,7 +38,7 @@ def command(settings: Settings, channel: int, extra_jobs: Path | None = None) ->
     Raises:
         SandboxUnavailable: A sandbox is required and there is no bubblewrap.
     """
-    packages = [_package(name) for name in PACKAGES]
+    packages = _packages()
     confined = settings.sandbox == "required"
     path = [str(CHILD.parent), *{str(package.parent) for package in packages}]
     modules = ["child.jobs"]
@@ -60,7 +61,7 @@ def command(settings: Settings, channel: int, extra_jobs: Path | None = None) ->
 
 def roots(extra_jobs: Path | None = None) -> set[str]:
     """The names that a confined child may find in its root directory."""
-    visible = [CHILD, extra_jobs or CHILD, *(_package(name) for name in PACKAGES), _interpreter()]
+    visible = [CHILD, extra_jobs or CHILD, *_packages(), _interpreter()]
     return {Path(path).parts[1] for path in (*visible, *LIBRARIES, *MAGIC_DATABASES)}
 
 
@@ -86,10 +87,18 @@ def _interpreter() -> Path:
     return (base if base.exists() else Path(sys.executable)).resolve()
 
 
+def _packages() -> list[Path]:
+    """The decoders' packages, and the libraries that their wheels bring along beside them."""
+    packages = [_package(name) for name in PACKAGES]
+    brought = {package.with_name(name) for package in packages for name in LIBRARIES_OF_WHEELS}
+    return [*packages, *sorted(path for path in brought if path.is_dir())]
+
+
 def _package(name: str) -> Path:
     found = find_spec(name)
-    if found is None or not found.submodule_search_locations:
+    if found is None or not found.origin:
         raise SandboxUnavailable(
             f"The decoders need the package {name}, which is not installed: install Tidegate anew."
         )
-    return Path(found.submodule_search_locations[0]).resolve()
+    places = found.submodule_search_locations
+    return Path(places[0] if places else found.origin).resolve()
