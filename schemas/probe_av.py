@@ -88,7 +88,7 @@ class VideoProbe(_Timed):
         default=None, description="The lowest rate that all timestamps fit, as FFprobe guesses it."
     )
     variable_frame_rate: bool = Field(
-        description="Whether frames are unevenly spaced: in the timestamps at the file's beginning and end, or by "
+        description="Whether frames are unevenly spaced: by the timestamps at the file's beginning, or by "
         "an average that is more than 1 % off the base rate. False is no promise: whoever cuts looks at timestamps."
     )
     pixel_format: Word | None = Field(default=None, description="Such as `yuv420p10le`.")

@@ -2,7 +2,7 @@
 
 from infra.decoder.errors import DecodeCode, DecodeRejected, DecoderUnavailable, SandboxUnavailable
 from infra.decoder.pool import DecoderPool
-from infra.decoder.probes import probe_pdf, probe_text
+from infra.decoder.probes import probe_image, probe_office, probe_pdf, probe_text
 from infra.decoder.spool import unnamed_file
 
 __all__ = [
@@ -11,6 +11,8 @@ __all__ = [
     "DecoderPool",
     "DecoderUnavailable",
     "SandboxUnavailable",
+    "probe_image",
+    "probe_office",
     "probe_pdf",
     "probe_text",
     "unnamed_file",

@@ -18,6 +18,8 @@ LIBRARIES_OF_WHEELS = ("pillow.libs", "pillow_heif.libs")
 LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
 MAGIC_DATABASES = ("/usr/share/misc", "/usr/share/file")
 
+WALLS = ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--chdir", "/")
+
 REMEDY = (
     "Decoders must be sandboxed (TIDEGATE_SANDBOX=required), and bubblewrap can't do it here: {why}. Install "
     "bubblewrap and allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, "
@@ -49,30 +51,35 @@ def command(settings: Settings, channel: int, extra_jobs: Path | None = None) ->
         f"import sys; sys.path += {path!r}; from child.main import main; "
         f"main({channel}, {settings.decoder_memory_bytes}, {modules!r})"
     )
-    python = [str(_interpreter()), "-I", "-S", "-c", program]
+    python = [str(interpreter()), "-I", "-S", "-c", program]
     if not confined:
         return python
+    visible = [CHILD, *packages, *([extra_jobs] if extra_jobs else [])]
+    return [bubblewrap(), *WALLS, *_binds(visible), "--remount-ro", "/", "--", *python]
+
+
+def bubblewrap() -> str:
+    """Where bubblewrap is.
+
+    Raises:
+        SandboxUnavailable: It isn't anywhere.
+    """
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         raise SandboxUnavailable(REMEDY.format(why="there is no bwrap on PATH"))
-    visible = [CHILD, *packages, *([extra_jobs] if extra_jobs else [])]
-    return [bwrap, *_walls(), *_binds(visible), "--remount-ro", "/", "--", *python]
+    return bwrap
 
 
 def roots(extra_jobs: Path | None = None) -> set[str]:
     """The names that a confined child may find in its root directory."""
-    visible = [CHILD, extra_jobs or CHILD, *_packages(), _interpreter()]
+    visible = [CHILD, extra_jobs or CHILD, *_packages(), interpreter()]
     return {Path(path).parts[1] for path in (*visible, *LIBRARIES, *MAGIC_DATABASES)}
 
 
-def _walls() -> list[str]:
-    return ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--chdir", "/"]
-
-
 def _binds(visible: list[Path]) -> list[str]:
-    interpreter = _interpreter()
+    python = interpreter()
     home = Path(sys.base_prefix)
-    own = [interpreter, *visible] if home == Path("/usr") else [interpreter, home / "lib", *visible]
+    own = [python, *visible] if home == Path("/usr") else [python, home / "lib", *visible]
     arguments: list[str] = []
     for path in own:
         arguments += ["--ro-bind", str(path), str(path)]
@@ -81,7 +88,7 @@ def _binds(visible: list[Path]) -> list[str]:
     return arguments
 
 
-def _interpreter() -> Path:
+def interpreter() -> Path:
     """The interpreter itself: a virtual environment's link to it means nothing in the sandbox."""
     base = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
     return (base if base.exists() else Path(sys.executable)).resolve()
