@@ -37,6 +37,8 @@ def read_only_view(file: int) -> int:
 def named(file: int) -> Generator[Path]:
     """Give an unnamed file a name for as long as something needs one: bubblewrap mounts no file without.
 
+    Once only: the kernel gives no name to a file that has lost one.
+
     Yields:
         Its path, beside where its blocks live. What a killed process leaves behind `remove_names` takes away.
 

@@ -49,7 +49,7 @@ def command(
         settings: Whether to sandbox.
         program: `ffprobe` or `ffmpeg`.
         arguments: Its arguments; `INPUT` among them is the input.
-        file: The input's path, of a descriptor that the process inherits or beside where the bytes are.
+        file: The input.
         system_calls: Descriptor of a file that holds the system call filter, which the process inherits.
         limits: What it may take.
 

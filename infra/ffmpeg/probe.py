@@ -5,8 +5,8 @@ just a broken file to it. Every packet is demuxed, none decoded beyond what FFpr
 finds what is cut short or broken in the container at the speed of reading it (`bench/probe.py` measures).
 """
 
-import os
 import re
+from pathlib import Path
 
 from infra.decoder import DecodeCode, DecodeRejected
 from infra.ffmpeg.confined import INPUT
@@ -74,12 +74,12 @@ _LACKING_SECONDS = 0.25
 _ESTIMATED = "Estimating duration from bitrate"
 
 
-async def probe_recording(ffmpeg: Ffmpeg, file: int, content_type: str) -> AudioProbe | VideoProbe:
+async def probe_recording(ffmpeg: Ffmpeg, file: Path, content_type: str) -> AudioProbe | VideoProbe:
     """Say what an audio or video file is.
 
     Args:
         ffmpeg: Runs FFprobe.
-        file: Descriptor of the whole file; a large one gets more time.
+        file: The whole file; a large one gets more time. For one without a name: `infra.decoder.named`.
         content_type: What it was identified as: one of `CONTAINERS`.
 
     Raises:
@@ -89,9 +89,7 @@ async def probe_recording(ffmpeg: Ffmpeg, file: int, content_type: str) -> Audio
     """
     demuxer, container = CONTAINERS[content_type]
     settings = ffmpeg.settings
-    cpu = settings.decoder_timeout_seconds + os.fstat(file).st_size / BYTES_PER_SECOND
-    limits = Limits(settings.decoder_memory_bytes, int(cpu) + 1, WALL_TO_CPU * cpu)
-    ran = await ffmpeg.run("ffprobe", _arguments(settings, demuxer), file, limits)
+    ran = await ffmpeg.run("ffprobe", _arguments(settings, demuxer), file, _limits(settings, file))
     _require_content(ran)
     reading = Reading.of(ran.said)
     if demuxer in _LENGTH_COUNTS and _ESTIMATED not in ran.complained:
@@ -102,6 +100,11 @@ async def probe_recording(ffmpeg: Ffmpeg, file: int, content_type: str) -> Audio
             "too_long", f"{found.duration_seconds:,.0f} s; at most {settings.max_duration_seconds:,.0f}"
         )
     return found
+
+
+def _limits(settings: Settings, file: Path) -> Limits:
+    cpu = settings.decoder_timeout_seconds + file.stat().st_size / BYTES_PER_SECOND
+    return Limits(settings.decoder_memory_bytes, int(cpu) + 1, WALL_TO_CPU * cpu)
 
 
 def _arguments(settings: Settings, demuxer: str) -> list[str]:

@@ -21,6 +21,7 @@ class Reading:
         chapters: Each with `start_time` and `end_time`.
         format: The file's own fields.
         starts: By stream, when the packets at the file's beginning are presented, in seconds, in the file's order.
+        seen: Streams that have any packets.
         span: From when to when anything is presented, of all packets that were kept.
     """
 
@@ -28,6 +29,7 @@ class Reading:
     chapters: list[Fields] = field(default_factory=list[Fields])
     format: Fields = field(default_factory=dict[str, str])
     starts: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    seen: set[int] = field(default_factory=set[int])
     span: tuple[float, float] = (math.inf, -math.inf)
 
     @classmethod
@@ -49,11 +51,12 @@ class Reading:
         return reading
 
     def _packet(self, fields: Fields, *, beginning: bool) -> None:
-        start = number(fields.get("pts_time"))
+        stream, start = integer(fields.get("stream_index")) or 0, number(fields.get("pts_time"))
+        self.seen.add(stream)
         if start is None:
             return
         if beginning:
-            self.starts[integer(fields.get("stream_index")) or 0].append(start)
+            self.starts[stream].append(start)
         end = start + (number(fields.get("duration_time")) or 0.0)
         self.span = min(self.span[0], start), max(self.span[1], end)
 

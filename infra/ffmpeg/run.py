@@ -1,15 +1,13 @@
 """One run of one of FFmpeg's programs: started in its sandbox, bounded, and ended with all that it started."""
 
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.decoder import DecodeRejected, DecoderUnavailable, SandboxUnavailable, sandbox, unnamed_file
-from infra.decoder.spool import named, read_only_view, remove_names
+from infra.decoder import DecodeRejected, DecoderUnavailable, SandboxUnavailable, sandbox
+from infra.decoder.spool import remove_names
 from infra.ffmpeg.confined import Limits, command, system_call_filter
 from infra.settings import Settings
 
@@ -87,27 +85,25 @@ class Ffmpeg:
         remove_names(self.settings.work_dir)
         seconds = self.settings.decoder_timeout_seconds
         limits = Limits(self.settings.decoder_memory_bytes, int(seconds) + 1, 3 * seconds)
-        file = unnamed_file(self.settings.work_dir)
         try:
-            ran = await self.run("ffprobe", ["-v", "error", "-show_program_version"], file, limits)
+            # Any file will do.
+            ran = await self.run("ffprobe", ["-v", "error", "-show_program_version"], Path(__file__), limits)
         except SandboxUnavailable:
             raise
         except (DecoderUnavailable, DecodeRejected) as error:
             if self.settings.sandbox != "required":
                 raise DecoderUnavailable(f"FFprobe does not run: {error}") from error
             raise SandboxUnavailable(sandbox.REMEDY.format(why=f"FFprobe does not run in it: {error}")) from error
-        finally:
-            os.close(file)
         if not ran.good:
             raise DecoderUnavailable(f"FFprobe does not run: {ran.complained[:1000]}")
 
-    async def run(self, program: str, arguments: list[str], file: int, limits: Limits) -> Ran:
+    async def run(self, program: str, arguments: list[str], file: Path, limits: Limits) -> Ran:
         """Run a program on a file, in a sandbox of its own. Cancelled, the program ends.
 
         Args:
             program: `ffprobe` or `ffmpeg`.
             arguments: Its arguments; `confined.INPUT` among them is the file.
-            file: Descriptor of the file; the program gets a read-only one.
+            file: The file: see `infra.decoder.named`, for one without a name.
             limits: What it may take.
 
         Raises:
@@ -115,48 +111,64 @@ class Ffmpeg:
             DecoderUnavailable: It could not be started; says nothing about the file.
         """
         async with self._slots:
-            with contextlib.ExitStack() as stack:
-                handed = [system_call_filter()]
-                stack.callback(os.close, handed[0])
-                if self.settings.sandbox == "required":
-                    path = stack.enter_context(named(file))
-                else:
-                    handed.append(read_only_view(file))
-                    stack.callback(os.close, handed[1])
-                    path = Path(f"/proc/self/fd/{handed[1]}")
-                line = command(self.settings, program, arguments, path, handed[0], limits)
-                return await _run(line, handed, limits)
+            system_calls = system_call_filter()
+            try:
+                return await _run(
+                    command(self.settings, program, arguments, file, system_calls, limits), system_calls, limits
+                )
+            finally:
+                os.close(system_calls)
 
 
-async def _run(line: list[str], files: Sequence[int], limits: Limits) -> Ran:
+async def _run(line: list[str], system_calls: int, limits: Limits) -> Ran:
+    process = await _started(line, system_calls)
+    said, complained = Ends(), Ends()
     try:
-        process = await asyncio.create_subprocess_exec(
+        async with asyncio.timeout(limits.wall_seconds):
+            code = await _read(process, said, complained)
+    except TimeoutError:
+        raise DecodeRejected("decode_timeout", f"not done within {limits.wall_seconds:g} s") from None
+    finally:
+        await _ended(process)
+    return _outcome(code, said, complained, limits)
+
+
+async def _started(line: list[str], system_calls: int) -> asyncio.subprocess.Process:
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
             *line,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env={},
             cwd="/",
-            pass_fds=files,
+            pass_fds=(system_calls,),
             start_new_session=True,
         )
+    )
+    try:
+        return await asyncio.shield(starting)
     except OSError as error:
         raise DecoderUnavailable(f"{line[0]} could not be started: {error}") from error
-    said, complained = Ends(), Ends()
+    except asyncio.CancelledError:
+        # Cancelled while it starts, asyncio would end the first process alone, not what that has started already.
+        await _ended(await starting)
+        raise
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Kill the process if it still runs; everything inside bubblewrap dies with it."""
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        await asyncio.shield(_read(process, Ends(), Ends()))
+
+
+async def _read(process: asyncio.subprocess.Process, said: Ends, complained: Ends) -> int:
+    """Take what it writes until it ends; only then are its pipes closed."""
     assert process.stdout
     assert process.stderr
-    try:
-        async with asyncio.timeout(limits.wall_seconds):
-            await asyncio.gather(_drain(process.stdout, said), _drain(process.stderr, complained))
-            code = await process.wait()
-    except TimeoutError:
-        raise DecodeRejected("decode_timeout", f"not done within {limits.wall_seconds:g} s") from None
-    finally:
-        if process.returncode is None:
-            # Everything inside bubblewrap dies with it.
-            os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.shield(process.wait())
-    return _outcome(code, said, complained, limits)
+    await asyncio.gather(_drain(process.stdout, said), _drain(process.stderr, complained))
+    return await process.wait()
 
 
 async def _drain(stream: asyncio.StreamReader, into: Ends) -> None:

@@ -36,22 +36,17 @@ def described(reading: Reading, container: Container, *, video: bool, settings: 
         DecodeRejected: `type_mismatch`, `unsupported_codec`, `too_many_pixels`, or `corrupt`: a value that can't be.
     """
     pictures = [each for each in _of(reading, "video") if each.get("disposition:attached_pic") != "1"]
-    sounds = _of(reading, "audio")
+    sounds = [each for each in _of(reading, "audio") if "codec_name" in each and "sample_rate" in each]
     if video and not pictures:
-        raise DecodeRejected("type_mismatch", "there is no video in it" + (", only sound" if sounds else ""))
-    if not video and pictures:
-        raise DecodeRejected("type_mismatch", "there is a video in it")
-    if not video and not sounds:
-        raise DecodeRejected("type_mismatch", "there is no sound in it")
-    readable = [_audio(each) for each in sounds if "codec_name" in each and "sample_rate" in each]
-    if not video and not readable:
-        raise DecodeRejected("unsupported_codec", "its sound has an unknown codec")
+        raise DecodeRejected("type_mismatch", "there is no video in it")
+    if not video:
+        _require_sound(pictures, sounds, reading)
     common: dict[str, Any] = {
         "container": container,
         "duration_seconds": reading.seconds,
         "bit_rate": integer(reading.format.get("bit_rate")),
-        "audio": readable[:MOST_AUDIO_STREAMS],
-        "audio_streams": len(sounds),
+        "audio": [_audio(each) for each in sounds[:MOST_AUDIO_STREAMS]],
+        "audio_streams": len(_of(reading, "audio")),
         "chapters": [_chapter(each) for each in reading.chapters[:MOST_CHAPTERS]],
         "chapter_count": len(reading.chapters),
     }
@@ -61,6 +56,17 @@ def described(reading: Reading, container: Container, *, video: bool, settings: 
         return VideoProbe(**common, **_video(pictures[0], reading, settings), **_subtitles(reading))
     except ValidationError as error:
         raise DecodeRejected("corrupt", "it claims what can't be") from error
+
+
+def _require_sound(pictures: list[Fields], sounds: list[Fields], reading: Reading) -> None:
+    if pictures:
+        raise DecodeRejected("type_mismatch", "there is a video in it")
+    if not _of(reading, "audio"):
+        raise DecodeRejected("type_mismatch", "there is no sound in it")
+    if not sounds:
+        raise DecodeRejected("unsupported_codec", "its sound has an unknown codec")
+    if not reading.seen & {integer(each.get("index")) for each in sounds}:
+        raise DecodeRejected("corrupt", "there is no sound in it that can be read")
 
 
 def _of(reading: Reading, kind: str) -> list[Fields]:
@@ -75,10 +81,13 @@ def _video(stream: Fields, reading: Reading, settings: Settings) -> dict[str, An
         raise DecodeRejected(
             "too_many_pixels", f"{width:,} x {height:,} pixels; at most {settings.max_video_pixels:,} are accepted"
         )
+    index = integer(stream.get("index")) or 0
+    if "pix_fmt" not in stream or index not in reading.seen:
+        # FFprobe decodes until it knows what the pixels are: not one picture could be.
+        raise DecodeRejected("corrupt", "there is no picture in it that can be read")
     rotation = round(-(number(stream.get("rotation")) or 0) / 90) * 90 % 360
     shown = max(1, round(width * _aspect(stream))), height
     average, base = _rate(stream, "avg_frame_rate"), _rate(stream, "r_frame_rate")
-    index = integer(stream.get("index")) or 0
     return {
         "index": index,
         "codec": stream["codec_name"],
@@ -91,7 +100,7 @@ def _video(stream: Fields, reading: Reading, settings: Settings) -> dict[str, An
         "average_frame_rate": average,
         "base_frame_rate": base,
         "variable_frame_rate": _off(average, base, reading) or _uneven(reading.starts[index]),
-        "pixel_format": stream.get("pix_fmt"),
+        "pixel_format": stream["pix_fmt"],
         "bit_depth": _bit_depth(stream),
         **{name: stream.get(name) for name in ("color_range", "color_space", "color_transfer", "color_primaries")},
         "hdr": _hdr(stream),
@@ -163,11 +172,9 @@ def _uneven(starts: list[float]) -> bool:
     return steps[-1] - steps[0] > 2 * ROUNDING_SECONDS + UNEVEN * steps[len(steps) // 2]
 
 
-def _bit_depth(stream: Fields) -> int | None:
+def _bit_depth(stream: Fields) -> int:
     if said := integer(stream.get("bits_per_raw_sample")):
         return said
-    if "pix_fmt" not in stream:
-        return None
     named = _DEPTH.search(stream["pix_fmt"])
     return int(named[1]) if named else 8
 

@@ -1,5 +1,7 @@
 """Audio and video that FFmpeg itself makes: good files of every container, each kept for the test run."""
 
+import os
+import struct
 import subprocess
 import tempfile
 from functools import cache
@@ -55,5 +57,17 @@ def made(name: str, *arguments: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, name)
         command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-y", *arguments, "-bitexact", str(output)]
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True, env=os.environ | {"SVT_LOG": "1"})
         return output.read_bytes()
+
+
+def sampled(good: bytes, count: int) -> bytes:
+    """An MP4 of one track whose table says that it has so many frames, of one byte each."""
+    for name, table in (
+        (b"stsz", struct.pack(">3I", 0, 1, count)),
+        (b"stts", struct.pack(">4I", 0, 1, count, 512)),
+        (b"stsc", struct.pack(">5I", 0, 1, 1, count, 1)),
+    ):
+        at = good.index(name) + 4
+        good = good[:at] + table + good[at + len(table) :]
+    return good
