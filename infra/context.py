@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from infra.clamd import Clamd
 from infra.decoder import DecoderPool
 from infra.documents import Documents
+from infra.ffmpeg import Ffmpeg
 from infra.objects import Objects
 from infra.settings import Settings
 from schemas.document import CloudEvent
@@ -50,6 +51,7 @@ class Services:
     objects: Objects
     clamd: Clamd
     decoders: DecoderPool
+    ffmpeg: Ffmpeg
     documents: Documents
     history: History
     cursors: Cursors
@@ -103,6 +105,11 @@ class Context:
     def decoders(self) -> DecoderPool:
         """Sandboxed children: the only place where a stranger's bytes are decoded."""
         return self.services.decoders
+
+    @property
+    def ffmpeg(self) -> Ffmpeg:
+        """FFmpeg's programs, each run in a sandbox of its own."""
+        return self.services.ffmpeg
 
     @property
     def documents(self) -> Documents:

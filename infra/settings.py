@@ -185,8 +185,40 @@ class Settings(BaseSettings):
         "system call filter alone, and a child that a file took over can read whatever its user can read.",
     )
     decoder_processes: Annotated[int, Field(ge=1)] = Field(default=2, description="Warm decoder children a process.")
-    decoder_memory_bytes: int = Field(default=512 * MIB, description="Memory limit of one decoder child.")
+    decoder_memory_bytes: int = Field(
+        default=1024 * MIB,
+        description="Address space of one decoder child, or of one FFprobe. A picture of 100 megapixels takes 400 MiB.",
+    )
     decoder_timeout_seconds: float = Field(default=20.0, description="Time limit of one decoding job.")
+    max_pages: Annotated[int, Field(ge=1, le=1_000_000)] = Field(default=5000, description="Most pages of a PDF.")
+    max_image_pixels: Annotated[int, Field(ge=1)] = Field(
+        default=100_000_000, description="Most pixels of one picture or frame, known before it is decoded."
+    )
+    max_image_frames: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=1000, description="Most frames of an animation, or pages of a TIFF."
+    )
+    max_image_total_pixels: Annotated[int, Field(ge=1)] = Field(
+        default=1_000_000_000, description="Most pixels of all frames together: frames times width times height."
+    )
+    max_video_pixels: Annotated[int, Field(ge=1)] = Field(
+        default=36_000_000, description="Most pixels of one video frame; 8K UHD has 33,177,600."
+    )
+    max_duration_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=12 * 3600.0, description="Longest audio or video."
+    )
+    max_streams: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=32, description="Most tracks of an audio or video file, subtitles and data included."
+    )
+    max_archive_entries: Annotated[int, Field(ge=1, le=60_000)] = Field(
+        default=10_000, description="Most files inside an office document or EPUB."
+    )
+    max_archive_bytes: Annotated[int, Field(ge=1)] = Field(
+        default=1024 * MIB, description="Most bytes that an office document or EPUB unpacks to."
+    )
+    max_archive_ratio: Annotated[float, Field(ge=1)] = Field(
+        default=100.0,
+        description="How many times its size a document may unpack to, once that is more than 32 MiB.",
+    )
     work_dir: Path | None = Field(default=None, description="Where unnamed temporary files live.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Str
 from schemas.catalog import MOST_TAGS
 from schemas.media import CONTEXT_BYTES, Identity, Verdict
 from schemas.model import ContentType, Kind, Lane, MediaId, Name, Sha256, Token
-from schemas.probe import DocumentProbe
+from schemas.probe import Probe
 
 CONTEXT_DEPTH = 16
 LARGEST_PAGE = 100
@@ -179,7 +179,7 @@ class MediaStatus(BaseModel):
     media: DeclaredMedia
     identity: Identity | None = None
     verdict: VerdictView | None = None
-    probe: DocumentProbe | None = None
+    probe: Probe | None = None
     original: Original | None = None
     rejection: Rejection | None = None
     failures: tuple[Failure, ...] = ()
