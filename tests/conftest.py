@@ -1,6 +1,7 @@
 """The real servers, started once for all tests that ask for them."""
 
 import gc
+import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -12,6 +13,11 @@ from infra.local.threaded import ThreadedStack
 
 # Tests expect the built-in signatures, and SIGKILL loses nothing that NATS wrote without waiting for the disk.
 OPTIONS = StackOptions(sync_always=False, system_signatures=None)
+
+
+def pytest_configure() -> None:
+    """Let programs that tests start hear Ctrl-C: a shell that runs the tests in the background has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
