@@ -39,14 +39,14 @@ def heic() -> bytes:
     return _saved(_picture((1024, 768)), "HEIF", quality=60)
 
 
-def mp3() -> bytes:
+def mp3(title: str = "A tone") -> bytes:
     """Three seconds of sound with a title."""
-    return _ffmpeg("mp3", "-f", "lavfi", "-i", TONE, "-t", "3", "-b:a", "128k", "-metadata", "title=A tone")
+    return _ffmpeg("mp3", "-f", "lavfi", "-i", TONE, "-t", "3", "-b:a", "128k", "-metadata", f"title={title}")
 
 
-def mp4(seconds: float = 3) -> bytes:
+def mp4(seconds: float = 3, comment: str | None = None) -> bytes:
     """A film for the web: H.264 and AAC, its index in front."""
-    return _film("mp4", seconds, "-movflags", "+faststart")
+    return _film("mp4", seconds, "-movflags", "+faststart", comment=comment)
 
 
 def mov() -> bytes:
@@ -105,9 +105,9 @@ def _saved(picture: Image.Image, form: str, **options: object) -> bytes:
     return written.getvalue()
 
 
-def _film(extension: str, seconds: float, *options: str) -> bytes:
+def _film(extension: str, seconds: float, *options: str, comment: str | None = None) -> bytes:
     inputs = ("-f", "lavfi", "-i", LANDSCAPE, "-f", "lavfi", "-i", TONE, "-t", f"{seconds:g}")
-    mark = f"comment={random.SystemRandom().getrandbits(64):016x}"
+    mark = f"comment={comment or f'{random.SystemRandom().getrandbits(64):016x}'}"
     codecs = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-metadata", mark)
     return _ffmpeg(extension, *inputs, *codecs, *options)
 
