@@ -9,6 +9,8 @@ from sys import executable
 from fpdf import FPDF
 from fpdf.enums import EncryptionMethod
 
+from bench import media
+
 EXECUTABLE_BYTES = 100 * 1024
 PARAGRAPH = (
     "Files arrive from strangers. Tidegate lets them in through a gate: whoever uploads talks to the object store "
@@ -80,10 +82,20 @@ def program() -> bytes:
 
 SAMPLES = (
     Sample("report.pdf", pdf, "ready"),
-    Sample("one-page.pdf", lambda: pdf(1), "ready"),
+    Sample("letter.docx", media.docx, "ready"),
     Sample("greetings.txt", text, "ready"),
+    Sample("photo.jpg", media.photo, "ready"),
+    Sample("screenshot.png", media.png, "ready"),
+    Sample("from-a-phone.heic", media.heic, "ready"),
+    Sample("tone.mp3", media.mp3, "ready"),
+    Sample("film.mp4", media.mp4, "ready"),
+    Sample("upright.mov", media.mov, "ready"),
     Sample("eicar.txt", eicar, "quarantined"),
+    Sample("offer.docx", lambda: media.docx_with("invoice.com", eicar()), "quarantined"),
     Sample("invoice.pdf", program, "rejected", ("type_refused", "type_mismatch")),
+    Sample("holiday.jpg", text, "rejected", ("type_mismatch",)),
+    Sample("stream.mp4", media.playlist, "rejected", ("type_refused", "type_mismatch")),
+    Sample("half.mp4", media.truncated_mp4, "rejected", ("truncated", "corrupt")),
     Sample("half.pdf", truncated_pdf, "rejected", ("truncated", "corrupt")),
     Sample("secret.pdf", encrypted_pdf, "rejected", ("encrypted", "unscannable")),
 )

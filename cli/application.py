@@ -22,6 +22,7 @@ from infra.context import Context, Services
 from infra.decoder import DecodeRejected, DecoderPool, DecoderUnavailable
 from infra.documents import Documents
 from infra.errors import DependencyDown, Gone
+from infra.ffmpeg import Ffmpeg
 from infra.objects import Objects
 from infra.records import known_fold
 from infra.settings import Settings
@@ -74,16 +75,18 @@ class KvCursors:
 @asynccontextmanager
 async def services(settings: Settings, bus: Bus) -> AsyncGenerator[Services]:
     """Connect the services of a function process; decoder children are started."""
-    decoders = DecoderPool(settings)
+    decoders, ffmpeg = DecoderPool(settings), Ffmpeg(settings)
     documents = Documents.from_settings(settings)
     async with Objects.from_settings(settings) as objects:
         try:
             await decoders.start()
+            await ffmpeg.start()
             yield Services(
                 settings=settings,
                 objects=objects,
                 clamd=Clamd.from_settings(settings),
                 decoders=decoders,
+                ffmpeg=ffmpeg,
                 documents=documents,
                 history=StreamHistory(bus),
                 cursors=KvCursors(bus),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
@@ -24,10 +25,11 @@ from events.nats import NatsBus
 from events.registry import Function, load
 from events.streams import stream_of
 from infra.clamd import Clamd
+from infra.clamd_check import shortcomings
 from infra.documents import Documents
 from infra.errors import DependencyDown
 from infra.settings import Settings
-from schemas.api import TEST_SIGNATURES
+from schemas.api import OLD_SIGNATURES, TEST_SIGNATURES
 
 # MongoDB's client says after five seconds why it found no server.
 SECONDS = 5.5
@@ -57,7 +59,7 @@ async def health(data: Path | None, *, as_json: bool) -> int:
                 "healthy": not any(one.status in {"down", "problem"} for one in findings),
                 "down": [one.name for one in findings if one.status == "down"],
                 "problems": [one.name for one in findings if one.status == "problem"],
-                "test_signatures": any(one.name == "signatures" for one in findings),
+                "test_signatures": any(one.detail == TEST_SIGNATURES for one in findings),
                 "findings": [asdict(one) for one in findings],
             }
         )
@@ -171,15 +173,21 @@ async def _clamd(told: Settings) -> list[Finding]:
     clamd = Clamd.from_settings(told)
     await clamd.ping()
     version = await clamd.version()
-    if told.signatures_label or version.signatures is None:
-        label = told.signatures_label or "no database of ClamAV's own"
-        found = [Finding("clamd", "up", f"ClamAV {version.engine}, signatures {label}")]
-        if "test" in label or version.signatures is None:
-            found.append(Finding("signatures", "warning", TEST_SIGNATURES))
-        return found
-    return [
-        Finding("clamd", "up", f"ClamAV {version.engine}, signatures {version.signatures} of {version.signatures_date}")
+    label = told.signatures_label or "no database of ClamAV's own"
+    if not told.signatures_label and version.signatures is not None:
+        label = f"{version.signatures} of {version.signatures_date}"
+    wrong = await shortcomings(clamd)
+    found = [
+        Finding("clamd", "problem", f"ClamAV {version.engine} {'; '.join(wrong)}")
+        if wrong
+        else Finding("clamd", "up", f"ClamAV {version.engine}, signatures {label}")
     ]
+    days = (datetime.now(UTC) - version.signatures_at).days if version.signatures_at else 0
+    if "test" in told.signatures_label or version.signatures is None:
+        found.append(Finding("signatures", "warning", TEST_SIGNATURES))
+    elif days > told.signatures_max_age_days:
+        found.append(Finding("signatures", "problem", OLD_SIGNATURES.format(days=days)))
+    return found
 
 
 async def _gateway(told: Settings) -> list[Finding]:

@@ -24,9 +24,11 @@ from cli.printable import printable
 from schemas.api import UploadRequest
 from schemas.document import Fold, event_name
 from schemas.model import LANES
+from schemas.types import TYPES
 
 AT_ONCE = 4
 WIDE = 120
+_BY_EXTENSION = {f".{known.extension}": content_type for content_type, known in TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,9 @@ def request_for(file: Path, wish: Wish) -> UploadRequest:
     Raises:
         CommandFailed: An option can't be.
     """
-    guessed, _ = mimetypes.guess_type(file.name)
+    # What Tidegate knows comes first: which others Python knows differs from machine to machine.
+    known = _BY_EXTENSION.get(file.suffix.lower())
+    guessed = known or mimetypes.guess_type(file.name)[0]
     fields: dict[str, Any] = {
         "filename": file.name,
         "content_type": wish.content_type or guessed or "application/octet-stream",

@@ -11,10 +11,6 @@ from schemas.objects import ObjectRef
 from schemas.subjects import happened, quarantine_key, temp_key
 
 
-class NotKept(Exception):
-    """The copy in quarantine/ is not what was scanned."""
-
-
 @function(
     on=Promoted | Rejected | Quarantined | Overwritten | Deleted, timeout=300, concurrency=8, announces_failure=False
 )
@@ -48,10 +44,14 @@ async def discard(event: MediaEvent, ctx: Context) -> Discarded:
 
 
 async def _keep(event: Quarantined, ctx: Context) -> ObjectRef | None:
-    """Copy a condemned file to quarantine/, for operators; None if its bytes are gone already."""
+    """Copy a condemned file to quarantine/, for operators; None if its bytes are gone already.
+
+    Where its version was written again since it was scanned, the condemned bytes are no more. What took their place is
+    kept in their stead, under its own SHA-256: it must not stay where it is, nor hold up what is removed.
+    """
     key = quarantine_key(event.media.media_id)
     try:
-        source = await ctx.objects.resolve(event.object)
+        source = await ctx.objects.for_replays().resolve(event.object)
         copied = await ctx.objects.copy(
             source,
             key,
@@ -62,17 +62,16 @@ async def _keep(event: Quarantined, ctx: Context) -> ObjectRef | None:
         # Moved before this delivery came again.
         return await _kept(event, ctx)
     failpoint("discard.copied")
-    if event.object.sha256 is not None and copied.sha256 != event.object.sha256:
-        raise NotKept(f"{key}: scanned as {event.object.sha256}, copied as {copied.sha256}")
-    return ObjectRef(bucket=event.object.bucket, key=key, size=event.object.size, sha256=copied.sha256)
+    kept = await _kept(event, ctx)
+    return kept and kept.model_copy(update={"sha256": copied.sha256})
 
 
 async def _kept(event: Quarantined, ctx: Context) -> ObjectRef | None:
     key = quarantine_key(event.media.media_id)
-    # Listed, since functions have no right to read what is in quarantine/.
+    # Listed, since functions have no right to read what is in quarantine/: its SHA-256 can't be known here.
     async for entry in ctx.objects.list(key):
         if entry.key == key:
-            return ObjectRef(bucket=event.object.bucket, key=key, size=entry.size, sha256=event.object.sha256)
+            return ObjectRef(bucket=event.object.bucket, key=key, size=entry.size)
     return None
 
 

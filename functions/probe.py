@@ -8,19 +8,19 @@ from contextlib import contextmanager
 from events.errors import Reject
 from events.registry import function
 from infra.context import Context
-from infra.decoder import probe_pdf, probe_text, unnamed_file
-from infra.magic import HEAD_BYTES, identify_head
+from infra.decoder import named, probe_image, probe_office, probe_pdf, probe_text, unnamed_file
+from infra.ffmpeg import probe_recording
+from infra.magic import identify_file
 from schemas.events import Probed, Scanned
-
-_PROBES = {"application/pdf": probe_pdf, "text/plain": probe_text}
-
+from schemas.media import Identity
+from schemas.probe import Probe
 
 CHANGED = "The file changed while it was being checked: request a new upload, and send the file once."
 
 
 @function(on=Scanned, timeout=600, concurrency=8)
 async def probe(event: Scanned, ctx: Context) -> Probed:
-    """Read the document in a decoder child: it must open, whole and without a password.
+    """Read the file in a sandbox: it must open, whole and without a password, within the budgets of its kind.
 
     What is opened is held to be what was identified and scanned: the version's id alone says so only as long as MinIO
     lets nobody write the same version again.
@@ -36,10 +36,23 @@ async def probe(event: Scanned, ctx: Context) -> Probed:
                     await ctx.progress(done, event.object.size)
         if digest.hexdigest() != event.object.sha256:
             raise Reject("changed", CHANGED)
-        if await identify_head(ctx.decoders, os.pread(file, HEAD_BYTES, 0)) != event.identity.content_type:
+        if await identify_file(ctx.decoders, file) != event.identity.content_type:
             raise Reject("changed", CHANGED)
-        found = await _PROBES[event.identity.content_type](ctx.decoders, file)
+        found = await _read(event.identity, ctx, file)
     return Probed.after(event, probe=found)
+
+
+async def _read(identity: Identity, ctx: Context, file: int) -> Probe:
+    if identity.kind in {"audio", "video"}:
+        with named(file) as path:
+            return await probe_recording(ctx.ffmpeg, path, identity.content_type)
+    if identity.kind == "image":
+        return await probe_image(ctx.decoders, file, identity.content_type)
+    if identity.content_type == "application/pdf":
+        return await probe_pdf(ctx.decoders, file)
+    if identity.content_type == "text/plain":
+        return await probe_text(ctx.decoders, file)
+    return await probe_office(ctx.decoders, file, identity.content_type)
 
 
 @contextmanager

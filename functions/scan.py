@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from prometheus_client import Gauge
+
 from events.errors import Reject
 from events.registry import function
 from infra.context import Context
@@ -13,6 +15,9 @@ from schemas.model import LONGEST_LABEL
 UNVERSIONED = "unversioned"
 """An operator's own signatures, of which neither clamd nor the settings say a name."""
 
+SIGNATURES_MADE = Gauge(
+    "tidegate_signatures_timestamp_seconds", "When the database that the last file was scanned with was made."
+)
 
 CHANGED = "The file changed while it was being checked: request a new upload, and send the file once."
 
@@ -39,9 +44,12 @@ async def scan(event: Identified, ctx: Context) -> Scanned | Quarantined:
         signature=found.signature and found.signature[:LONGEST_LABEL],
         engine=found.version.engine[:LONGEST_LABEL],
         signatures=str(found.version.signatures or ctx.settings.signatures_label or UNVERSIONED)[:LONGEST_LABEL],
+        signatures_at=found.version.signatures_at,
         bytes_scanned=found.size,
         sha256=found.sha256,
     )
+    if verdict.signatures_at:
+        SIGNATURES_MADE.set(verdict.signatures_at.timestamp())
     scanned = event.object.model_copy(update={"sha256": verdict.sha256})
     if verdict.status == "clean":
         if verdict.bytes_scanned != read:

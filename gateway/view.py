@@ -6,7 +6,17 @@ from typing import Any, Final
 from gateway.lookup import Found
 from gateway.services import Services, WaitsFor
 from infra.tokens import Claims
-from schemas.api import TEST_SIGNATURES, DeclaredMedia, Failure, MediaStatus, Original, Rejection, Step, VerdictView
+from schemas.api import (
+    SCANNED_WITH_OLD,
+    TEST_SIGNATURES,
+    DeclaredMedia,
+    Failure,
+    MediaStatus,
+    Original,
+    Rejection,
+    Step,
+    VerdictView,
+)
 from schemas.document import FAILURES, TERMINAL_STATES, TOMBSTONES, CloudEvent, Fold, event_name
 from schemas.media import Identity
 
@@ -41,6 +51,7 @@ def status(found: Found, claims: Claims, at: Services) -> MediaStatus:
             "warnings": [
                 *([found.gap] if found.gap else []),
                 *([TEST_SIGNATURES] if verdict and verdict.test_signatures else []),
+                *_old_signatures(fold, verdict, at.settings.signatures_max_age_days),
             ],
         }
     )
@@ -79,6 +90,15 @@ def _verdict(fold: Fold, known: dict[str, Any]) -> VerdictView | None:
     if not verdict:
         return None
     return VerdictView.model_validate({**verdict, "test_signatures": is_test(verdict["signatures"])})
+
+
+def _old_signatures(fold: Fold, verdict: VerdictView | None, most_days: float) -> list[str]:
+    """Whether the signatures were old when the file was scanned; that they are by now is no wonder."""
+    judged = fold.tombstones.get(TOMBSTONES[0]) or fold.cells.get("scan")
+    if not verdict or not verdict.signatures_at or not judged:
+        return []
+    days = (datetime.fromisoformat(judged["time"]) - verdict.signatures_at).days
+    return [SCANNED_WITH_OLD.format(days=days)] if days > most_days else []
 
 
 def _original(

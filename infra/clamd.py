@@ -8,7 +8,9 @@ The protocol: https://docs.clamav.net/manual/Usage/Scanning.html and `man clamd`
 import hashlib
 import re
 from collections.abc import AsyncIterable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Literal, Self
 
 from infra.clamd_wire import HungUp, Wire
@@ -44,6 +46,13 @@ class ClamVersion:
     engine: str
     signatures: int | None = None
     signatures_date: str | None = None
+
+    @property
+    def signatures_at(self) -> datetime | None:
+        """When that database was made, if clamd says so: to the day, since it says it in a time zone of its own."""
+        with suppress(ValueError):
+            return datetime.strptime(self.signatures_date or "", "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC)
+        return None
 
 
 @dataclass(frozen=True, slots=True)

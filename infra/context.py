@@ -10,10 +10,11 @@ from pydantic_core import to_json
 from infra.clamd import Clamd
 from infra.decoder import DecoderPool
 from infra.documents import Documents
+from infra.ffmpeg import Ffmpeg
 from infra.objects import Objects
 from infra.settings import Settings
 from schemas.document import CloudEvent
-from schemas.subjects import progress
+from schemas.subjects import FIRST_RUN, progress
 
 PROGRESS_SECONDS = 0.5
 
@@ -50,6 +51,7 @@ class Services:
     objects: Objects
     clamd: Clamd
     decoders: DecoderPool
+    ffmpeg: Ffmpeg
     documents: Documents
     history: History
     cursors: Cursors
@@ -91,8 +93,8 @@ class Context:
 
     @property
     def objects(self) -> Objects:
-        """MinIO."""
-        return self.services.objects
+        """MinIO; in a replay, a file that was promoted is read where it was promoted to."""
+        return self.services.objects if self.run == FIRST_RUN else self.services.objects.for_replays()
 
     @property
     def clamd(self) -> Clamd:
@@ -103,6 +105,11 @@ class Context:
     def decoders(self) -> DecoderPool:
         """Sandboxed children: the only place where a stranger's bytes are decoded."""
         return self.services.decoders
+
+    @property
+    def ffmpeg(self) -> Ffmpeg:
+        """FFmpeg's programs, each run in a sandbox of its own."""
+        return self.services.ffmpeg
 
     @property
     def documents(self) -> Documents:

@@ -4,12 +4,46 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import DirectoryPath, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
+from pydantic import (
+    BeforeValidator,
+    DirectoryPath,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+from schemas.model import Kind
+from schemas.types import TYPES
 
 MIB = 1024 * 1024
 # clamd lowers its MaxFileSize of 2 GiB - 1 by two bytes.
 CLAMD_CEILING = 2 * 1024 * MIB - 3
+
+
+def _types_of(kind: Kind) -> tuple[str, ...]:
+    return tuple(name for name, identity in TYPES.items() if identity.kind == kind)
+
+
+def _separated(value: object) -> object:
+    return [each.strip().lower() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
+
+
+Accepted = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated)]
+_ACCEPTED_FIELDS: dict[str, Kind] = {
+    "accept_images": "image",
+    "accept_video": "video",
+    "accept_audio": "audio",
+    "accept_documents": "document",
+}
 
 
 class Settings(BaseSettings):
@@ -50,6 +84,10 @@ class Settings(BaseSettings):
         default="",
         description="Names a set of signatures that is not ClamAV's own; verdicts record it beside clamd's version.",
     )
+    signatures_max_age_days: Annotated[float, Field(gt=0)] = Field(
+        default=3.0,
+        description="Age at which ClamAV's daily database is reported as old; files are scanned with it all the same.",
+    )
     gateway_url: str = Field(default="http://127.0.0.1:8080", description="The gateway as its clients reach it.")
     gateway_host: str = Field(default="127.0.0.1", description="Address the gateway listens on.")
     gateway_port: int = Field(default=8080, description="Port the gateway listens on; 0 picks a free one.")
@@ -60,6 +98,19 @@ class Settings(BaseSettings):
 
     max_upload_bytes: Annotated[int, Field(gt=0, le=CLAMD_CEILING)] = Field(
         default=512 * MIB, description="Largest upload accepted, in bytes; at most 2 GiB - 3, clamd's ceiling."
+    )
+    accept_images: Accepted = Field(
+        default=_types_of("image"), description="Image types accepted, comma separated; none: images are refused."
+    )
+    accept_video: Accepted = Field(
+        default=_types_of("video"), description="Video types accepted, comma separated; none: videos are refused."
+    )
+    accept_audio: Accepted = Field(
+        default=_types_of("audio"), description="Audio types accepted, comma separated; none: sounds are refused."
+    )
+    accept_documents: Accepted = Field(
+        default=_types_of("document"),
+        description="Document types accepted, comma separated; none: documents are refused.",
     )
     upload_expires_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] = Field(
         default=900, description="How long a presigned upload is valid."
@@ -134,8 +185,40 @@ class Settings(BaseSettings):
         "system call filter alone, and a child that a file took over can read whatever its user can read.",
     )
     decoder_processes: Annotated[int, Field(ge=1)] = Field(default=2, description="Warm decoder children a process.")
-    decoder_memory_bytes: int = Field(default=512 * MIB, description="Memory limit of one decoder child.")
+    decoder_memory_bytes: int = Field(
+        default=1024 * MIB,
+        description="Address space of one decoder child, or of one FFprobe. A picture of 100 megapixels takes 400 MiB.",
+    )
     decoder_timeout_seconds: float = Field(default=20.0, description="Time limit of one decoding job.")
+    max_pages: Annotated[int, Field(ge=1, le=1_000_000)] = Field(default=5000, description="Most pages of a PDF.")
+    max_image_pixels: Annotated[int, Field(ge=1)] = Field(
+        default=100_000_000, description="Most pixels of one picture or frame, known before it is decoded."
+    )
+    max_image_frames: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=1000, description="Most frames of an animation, or pages of a TIFF."
+    )
+    max_image_total_pixels: Annotated[int, Field(ge=1)] = Field(
+        default=1_000_000_000, description="Most pixels of all frames together: frames times width times height."
+    )
+    max_video_pixels: Annotated[int, Field(ge=1)] = Field(
+        default=36_000_000, description="Most pixels of one video frame; 8K UHD has 33,177,600."
+    )
+    max_duration_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=12 * 3600.0, description="Longest audio or video."
+    )
+    max_streams: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=32, description="Most tracks of an audio or video file, subtitles and data included."
+    )
+    max_archive_entries: Annotated[int, Field(ge=1, le=60_000)] = Field(
+        default=10_000, description="Most files inside an office document or EPUB."
+    )
+    max_archive_bytes: Annotated[int, Field(ge=1)] = Field(
+        default=1024 * MIB, description="Most bytes that an office document or EPUB unpacks to."
+    )
+    max_archive_ratio: Annotated[float, Field(ge=1)] = Field(
+        default=100.0,
+        description="How many times its size a document may unpack to, once that is more than 32 MiB.",
+    )
     work_dir: Path | None = Field(default=None, description="Where unnamed temporary files live.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
@@ -165,6 +248,20 @@ class Settings(BaseSettings):
             "standard": self.lane_weight_standard,
             "bulk": self.lane_weight_bulk,
         }
+
+    @field_validator(*_ACCEPTED_FIELDS)
+    @classmethod
+    def _known(cls, accepted: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """What no decoder can check can't be accepted."""
+        known = _types_of(_ACCEPTED_FIELDS[str(info.field_name)])
+        if unknown := sorted(set(accepted) - set(known)):
+            raise ValueError(f"{', '.join(unknown)} can't be checked here; what can is {', '.join(known)}")
+        return accepted
+
+    @property
+    def accepted(self) -> frozenset[str]:
+        """The content types of all kinds that may come in."""
+        return frozenset((*self.accept_images, *self.accept_video, *self.accept_audio, *self.accept_documents))
 
     @model_validator(mode="after")
     def _requests_outlive_uploads(self) -> Self:

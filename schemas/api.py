@@ -13,10 +13,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Str
 from schemas.catalog import MOST_TAGS
 from schemas.media import CONTEXT_BYTES, Identity, Verdict
 from schemas.model import ContentType, Kind, Lane, MediaId, Name, Sha256, Token
-from schemas.probe import DocumentProbe
+from schemas.probe import Probe
 
 CONTEXT_DEPTH = 16
 LARGEST_PAGE = 100
+OLD_SIGNATURES = "OLD SIGNATURES: ClamAV's are {days} days old, newer finds are missed: run freshclam on its machine."
+SCANNED_WITH_OLD = "OLD SIGNATURES: the file was scanned with ClamAV signatures that were {days} days old."
 TEST_SIGNATURES = "TEST SIGNATURES: ClamAV has no real signatures here. It finds test files; `clean` means nothing."
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for a word
 # No spaces but one after a semicolon: proxies and signatures disagree about the others.
@@ -177,7 +179,7 @@ class MediaStatus(BaseModel):
     media: DeclaredMedia
     identity: Identity | None = None
     verdict: VerdictView | None = None
-    probe: DocumentProbe | None = None
+    probe: Probe | None = None
     original: Original | None = None
     rejection: Rejection | None = None
     failures: tuple[Failure, ...] = ()

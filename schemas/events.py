@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 from schemas.media import Identity, Media, Product, Verdict
 from schemas.model import Kind, Model, Name, Sentence, Token, VersionId
 from schemas.objects import ObjectRef
-from schemas.probe import DocumentProbe
+from schemas.probe import Probe
 
 RejectCode = Literal[
     "foreign",
@@ -21,12 +21,20 @@ RejectCode = Literal[
     "too_large",
     "type_mismatch",
     "type_refused",
+    "polyglot",
     "unscannable",
     "encrypted",
     "corrupt",
     "truncated",
     "not_text",
     "too_many_pages",
+    "too_many_pixels",
+    "too_many_frames",
+    "too_many_streams",
+    "too_long",
+    "bomb",
+    "active_content",
+    "unsupported_codec",
     "decode_timeout",
     "decode_memory",
     "decode_crash",
@@ -36,7 +44,7 @@ RejectCode = Literal[
 MOST_PRODUCTS = 32
 MOST_NAMED_OBJECTS = 8
 LONGEST_NAMED_KEY = 256
-"""With these, and a media of 40 KiB (the gateway takes no larger one), an event is never larger than 64 KiB."""
+"""With these, and a media of 36 KiB (the gateway takes no larger one), an event is never larger than 64 KiB."""
 
 Products = Annotated[tuple[Product, ...], Field(max_length=MOST_PRODUCTS)]
 
@@ -137,7 +145,7 @@ class Scanned(Identified):
 class Probed(Scanned):
     """A decoder read the file's structure."""
 
-    probe: DocumentProbe
+    probe: Probe
 
 
 class Promoted(Probed):

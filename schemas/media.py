@@ -52,6 +52,9 @@ class Verdict(Model):
     signature: Label | None = Field(default=None, description="What was found.")
     engine: Label = Field(description="ClamAV's version.")
     signatures: Label = Field(description="Version of the signature databases; says so if they are test signatures.")
+    signatures_at: datetime | None = Field(
+        default=None, description="The day those databases were made; none where ClamAV does not say."
+    )
     bytes_scanned: int = Field(ge=0)
     sha256: Sha256 | None = Field(
         default=None, description="Of the bytes that were scanned; none where clamd would not take them all."

@@ -2,8 +2,8 @@
 
 from infra.decoder.errors import DecodeCode, DecodeRejected, DecoderUnavailable, SandboxUnavailable
 from infra.decoder.pool import DecoderPool
-from infra.decoder.probes import probe_pdf, probe_text
-from infra.decoder.spool import unnamed_file
+from infra.decoder.probes import probe_image, probe_office, probe_pdf, probe_text
+from infra.decoder.spool import named, unnamed_file
 
 __all__ = [
     "DecodeCode",
@@ -11,6 +11,9 @@ __all__ = [
     "DecoderPool",
     "DecoderUnavailable",
     "SandboxUnavailable",
+    "named",
+    "probe_image",
+    "probe_office",
     "probe_pdf",
     "probe_text",
     "unnamed_file",

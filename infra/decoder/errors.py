@@ -8,11 +8,20 @@ SandboxUnavailable    about this machine, at start-up: nothing starts
 from typing import Literal
 
 DecodeCode = Literal[
+    "polyglot",
     "corrupt",
     "truncated",
     "encrypted",
     "too_many_pages",
+    "too_many_pixels",
+    "too_many_frames",
+    "too_many_streams",
+    "too_long",
     "not_text",
+    "type_mismatch",
+    "bomb",
+    "active_content",
+    "unsupported_codec",
     "decode_timeout",
     "decode_memory",
     "decode_crash",
@@ -20,11 +29,22 @@ DecodeCode = Literal[
 
 
 SENTENCES: dict[DecodeCode, str] = {
+    "polyglot": "The file is two things at once: open it, save it anew as the one that you want, and upload that.",
     "corrupt": "The file is damaged: open it, save it anew and upload that.",
     "truncated": "The file is incomplete, its end is missing: upload it again.",
     "encrypted": "The file needs a password: save it without one and upload that.",
     "too_many_pages": "The document has too many pages: split it and upload the parts.",
+    "too_many_pixels": "The picture is too large: make it smaller and upload that.",
+    "too_many_frames": "The animation is too long: shorten it, or make it smaller, and upload that.",
+    "too_many_streams": "The recording has too many tracks: save it with fewer and upload that.",
+    "too_long": "The recording is too long: cut it and upload the parts.",
     "not_text": "The file is no plain text: request the upload with its real type.",
+    "type_mismatch": "The file holds something else than its type says: request the upload with its real type.",
+    "bomb": "The file unpacks to far more than it should: save it anew, in a simpler form, and upload that.",
+    "active_content": "The document runs code, or fetches parts of itself, when it is opened: save it without macros, "
+    "scripts and linked templates or objects, and upload that.",
+    "unsupported_codec": "The file is coded in a way that can't be read here: convert it (to H.264 and AAC in an MP4, "
+    "for example) and upload that.",
     "decode_timeout": "The file takes too long to read: save it in a simpler form and upload that.",
     "decode_memory": "The file takes too much memory to read: save it in a simpler form and upload that.",
     "decode_crash": "The file can't be read safely: save it anew and upload that.",

@@ -52,6 +52,11 @@ class DecoderPool:
         self._closed = False
 
     @property
+    def settings(self) -> Settings:
+        """The limits that jobs keep to."""
+        return self._settings
+
+    @property
     def timeout(self) -> float:
         """Seconds a try may take unless the call says otherwise."""
         return self._settings.decoder_timeout_seconds

@@ -13,9 +13,12 @@ from infra.decoder.errors import SandboxUnavailable
 from infra.settings import Settings
 
 CHILD = Path(__file__).with_name("child")
-PACKAGES = ("pypdfium2_raw", "magic")
+PACKAGES = ("pypdfium2_raw", "magic", "PIL", "pillow_heif", "_pillow_heif")
+LIBRARIES_OF_WHEELS = ("pillow.libs", "pillow_heif.libs")
 LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
 MAGIC_DATABASES = ("/usr/share/misc", "/usr/share/file")
+
+WALLS = ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--chdir", "/")
 
 REMEDY = (
     "Decoders must be sandboxed (TIDEGATE_SANDBOX=required), and bubblewrap can't do it here: {why}. Install "
@@ -37,7 +40,7 @@ def command(settings: Settings, channel: int, extra_jobs: Path | None = None) ->
     Raises:
         SandboxUnavailable: A sandbox is required and there is no bubblewrap.
     """
-    packages = [_package(name) for name in PACKAGES]
+    packages = _packages()
     confined = settings.sandbox == "required"
     path = [str(CHILD.parent), *{str(package.parent) for package in packages}]
     modules = ["child.jobs"]
@@ -48,30 +51,35 @@ def command(settings: Settings, channel: int, extra_jobs: Path | None = None) ->
         f"import sys; sys.path += {path!r}; from child.main import main; "
         f"main({channel}, {settings.decoder_memory_bytes}, {modules!r})"
     )
-    python = [str(_interpreter()), "-I", "-S", "-c", program]
+    python = [str(interpreter()), "-I", "-S", "-c", program]
     if not confined:
         return python
+    visible = [CHILD, *packages, *([extra_jobs] if extra_jobs else [])]
+    return [bubblewrap(), *WALLS, *_binds(visible), "--remount-ro", "/", "--", *python]
+
+
+def bubblewrap() -> str:
+    """Where bubblewrap is.
+
+    Raises:
+        SandboxUnavailable: It isn't anywhere.
+    """
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         raise SandboxUnavailable(REMEDY.format(why="there is no bwrap on PATH"))
-    visible = [CHILD, *packages, *([extra_jobs] if extra_jobs else [])]
-    return [bwrap, *_walls(), *_binds(visible), "--remount-ro", "/", "--", *python]
+    return bwrap
 
 
 def roots(extra_jobs: Path | None = None) -> set[str]:
     """The names that a confined child may find in its root directory."""
-    visible = [CHILD, extra_jobs or CHILD, *(_package(name) for name in PACKAGES), _interpreter()]
+    visible = [CHILD, extra_jobs or CHILD, *_packages(), interpreter()]
     return {Path(path).parts[1] for path in (*visible, *LIBRARIES, *MAGIC_DATABASES)}
 
 
-def _walls() -> list[str]:
-    return ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--chdir", "/"]
-
-
 def _binds(visible: list[Path]) -> list[str]:
-    interpreter = _interpreter()
+    python = interpreter()
     home = Path(sys.base_prefix)
-    own = [interpreter, *visible] if home == Path("/usr") else [interpreter, home / "lib", *visible]
+    own = [python, *visible] if home == Path("/usr") else [python, home / "lib", *visible]
     arguments: list[str] = []
     for path in own:
         arguments += ["--ro-bind", str(path), str(path)]
@@ -80,16 +88,24 @@ def _binds(visible: list[Path]) -> list[str]:
     return arguments
 
 
-def _interpreter() -> Path:
+def interpreter() -> Path:
     """The interpreter itself: a virtual environment's link to it means nothing in the sandbox."""
     base = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
     return (base if base.exists() else Path(sys.executable)).resolve()
 
 
+def _packages() -> list[Path]:
+    """The decoders' packages, and the libraries that their wheels bring along beside them."""
+    packages = [_package(name) for name in PACKAGES]
+    brought = {package.with_name(name) for package in packages for name in LIBRARIES_OF_WHEELS}
+    return [*packages, *sorted(path for path in brought if path.is_dir())]
+
+
 def _package(name: str) -> Path:
     found = find_spec(name)
-    if found is None or not found.submodule_search_locations:
+    if found is None or not found.origin:
         raise SandboxUnavailable(
             f"The decoders need the package {name}, which is not installed: install Tidegate anew."
         )
-    return Path(found.submodule_search_locations[0]).resolve()
+    places = found.submodule_search_locations
+    return Path(places[0] if places else found.origin).resolve()

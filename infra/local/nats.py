@@ -2,6 +2,10 @@
 
 Every user answers to its own inbox prefix, `_INBOX_<user>`, so nobody can listen to another's replies; the NATS
 client takes it from the user name in its URL. The one exception is MinIO, whose client only knows `_INBOX`.
+
+Subscribers live in an account of their own. The permission to publish says nothing of the subject one wants to be
+answered on: JetStream's answer to a question whose reply subject is `media.…` was stored in MEDIA. Across accounts the
+answer comes to the asker's own.
 """
 
 import asyncio
@@ -12,6 +16,11 @@ from pathlib import Path
 
 _WORKED_STREAMS = ("UPLOADS", "MEDIA", "TICKS")  # streams on which functions have consumers
 _READ_STREAMS = ("UPLOADS", "MEDIA", "DEAD", "TICKS", "KV_attempts", "KV_cursors")
+
+ACCOUNT = "TIDEGATE"
+_OUTSIDE = "SUBSCRIBERS"
+_OUTSIDERS = ("subscriber",)
+_API = "$JS.API.>"
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,11 @@ def inbox_prefix(user: str) -> str:
 
 
 def permissions() -> dict[str, Permissions]:
-    """What each user may do. Nobody but the operator makes, changes or deletes a stream or a worker's consumer."""
+    """What each user may do. Nobody but the operator makes, changes or deletes a stream or a worker's consumer.
+
+    Functions are trusted with one way around it: who acknowledges may name any subject for the empty answer, in the
+    account of the streams JetStream's own as well, and an empty request to delete is one.
+    """
     return {
         "operator": Permissions((">",), (">",)),
         "minio": Permissions(("minio.>",), ("_INBOX.>",)),
@@ -44,6 +57,7 @@ def permissions() -> dict[str, Permissions]:
                 "minio.sweep",
                 *_work(*_WORKED_STREAMS),
                 *_read(*_READ_STREAMS),
+                *_list(*_READ_STREAMS),
             ),
             (f"{inbox_prefix('functions')}.>",),
         ),
@@ -52,10 +66,12 @@ def permissions() -> dict[str, Permissions]:
                 "media.requested.>",
                 "media.deleted.>",
                 *_read("MEDIA", "EVENTS"),
+                *_list("MEDIA", "EVENTS"),
                 *_follow("EVENTS"),
             ),
             (f"{inbox_prefix('gateway')}.>", "progress.>"),
         ),
+        # No list of consumers: it names the gateways' own, and where they are pushed what they read.
         "subscriber": Permissions(
             (*_read("EVENTS"), *_follow("EVENTS"), *_work("EVENTS")),
             (f"{inbox_prefix('subscriber')}.>",),
@@ -76,16 +92,23 @@ def _work(*streams: str) -> list[str]:
     ]
 
 
-def _read(*streams: str) -> list[str]:
-    """Look at a stream and its consumers, and get single messages."""
+def _list(*streams: str) -> list[str]:
+    """Learn which streams there are, and who consumes these."""
     return ["$JS.API.INFO", "$JS.API.STREAM.NAMES"] + [
+        subject
+        for stream in streams
+        for subject in (f"$JS.API.CONSUMER.LIST.{stream}", f"$JS.API.CONSUMER.NAMES.{stream}")
+    ]
+
+
+def _read(*streams: str) -> list[str]:
+    """Look at a stream and a consumer whose name one knows, and get single messages."""
+    return [
         subject
         for stream in streams
         for subject in (
             f"$JS.API.STREAM.INFO.{stream}",
             f"$JS.API.STREAM.MSG.GET.{stream}",
-            f"$JS.API.CONSUMER.LIST.{stream}",
-            f"$JS.API.CONSUMER.NAMES.{stream}",
             f"$JS.API.CONSUMER.INFO.{stream}.*",
             f"$JS.API.DIRECT.GET.{stream}",
             f"$JS.API.DIRECT.GET.{stream}.>",
@@ -113,16 +136,39 @@ def _follow(*streams: str) -> list[str]:
 
 
 def authorization(passwords: Mapping[str, str]) -> str:
-    """nats-server's `authorization` block for users with these passwords (plain or bcrypt)."""
-    users = [
-        {
+    """nats-server's `accounts` block for users with these passwords (plain or bcrypt)."""
+    may = permissions()
+    users = {
+        user: {
             "user": user,
             "password": passwords[user],
-            "permissions": {"publish": list(may.publish), "subscribe": list(may.subscribe)},
+            "permissions": {"publish": list(can.publish), "subscribe": list(can.subscribe)},
         }
-        for user, may in permissions().items()
-    ]
-    return f"authorization {json.dumps({'users': users}, indent=2)}\n"  # JSON is valid nats-server configuration
+        for user, can in may.items()
+    }
+    # JetStream's API as a whole: beside imports of single subjects the server answers for the account itself, that
+    # it has no JetStream. Which calls a user may make, its permissions say.
+    asked = [_API, *(subject for user in _OUTSIDERS for subject in may[user].publish if not _is_api(subject))]
+    heard = [subject for user in _OUTSIDERS for subject in may[user].subscribe]
+    accounts = {
+        ACCOUNT: {
+            "jetstream": "enabled",
+            "users": [one for user, one in users.items() if user not in _OUTSIDERS],
+            # A stream of answers: a pull is answered by many messages.
+            "exports": [{"service": subject, "response_type": "stream", "accounts": [_OUTSIDE]} for subject in asked]
+            + [{"stream": subject, "accounts": [_OUTSIDE]} for subject in heard],
+        },
+        _OUTSIDE: {
+            "users": [users[user] for user in _OUTSIDERS],
+            "imports": [{"service": {"account": ACCOUNT, "subject": subject}} for subject in asked]
+            + [{"stream": {"account": ACCOUNT, "subject": subject}} for subject in heard],
+        },
+    }
+    return f"accounts {json.dumps(accounts, indent=2)}\n"  # JSON is valid nats-server configuration
+
+
+def _is_api(subject: str) -> bool:
+    return subject.startswith(_API.removesuffix(">"))
 
 
 def render(
@@ -144,6 +190,13 @@ def render(
         "max_payload: 1MB\n"
         f'jetstream {{ store_dir: "{store}", sync_interval: {sync} }}\n' + authorization(passwords)
     )
+
+
+def adopt(store: Path) -> None:
+    """Give the account what JetStream stored before there were accounts."""
+    before, now = store / "jetstream" / "$G", store / "jetstream" / ACCOUNT
+    if before.exists() and not now.exists():
+        before.rename(now)
 
 
 async def ready(port: int, user: str, password: str) -> bool:

@@ -11,13 +11,22 @@ TEST_STRING = b"TIDEGATE-TEST-SIGNATURE"
 
 SYSTEM_DATABASES = Path("/var/lib/clamav")
 
-# EICAR in hexadecimal (https://www.eicar.org/download-anti-malware-testfile/), so that no scanner minds this file.
-_EICAR = (
+# In hexadecimal, so that no scanner minds this file.
+EICAR = bytes.fromhex(
     "58354f2150254041505b345c505a58353428505e2937434329377d2445494341522d5354414e444152442d414e54495649525553"
     "2d544553542d46494c452124482b482a"
 )
+"""The test file of https://www.eicar.org/download-anti-malware-testfile/, which every scanner finds."""
+
+# clamd looks at HTML in its normal form alone (target 3), which is in lower case.
 _TEST_FILES = {
-    "tidegate-test.ndb": f"Eicar-Test-Signature:0:*:{_EICAR}\nTidegate-Test-Signature:0:*:{TEST_STRING.hex()}\n",
+    "tidegate-test.ndb": "".join(
+        f"{name}:0:*:{text.hex()}\n{name}:3:*:{text.lower().hex()}\n"
+        for name, text in (
+            ("Eicar-Test-Signature", EICAR),
+            ("Tidegate-Test-Signature", TEST_STRING),
+        )
+    ),
     "tidegate-test.hdb": "44d88612fea8a8f36de82e1278abb02f:68:Eicar-Test-File\n",
 }
 _OWN_SUFFIXES = (".ndb", ".hdb", ".hsb")

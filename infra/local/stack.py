@@ -152,6 +152,7 @@ class LocalStack:
         store = {name: self.data / name for name in ("minio", "nats", "mongo", "clamd")}
         for path in (*store.values(), store["clamd"] / "tmp", self.data / "logs"):
             path.mkdir(exist_ok=True)
+        nats.adopt(store["nats"])
         passwords = {user: secret[f"nats_{user}"] for user in nats.permissions()}
         write_private(
             store["nats"] / "nats.conf",

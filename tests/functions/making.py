@@ -27,9 +27,9 @@ async def uploaded(system: System, body: bytes, content_type: str = "text/plain"
     )
 
 
-async def identified(system: System, body: bytes, content_type: str = "text/plain") -> Identified:
+async def identified(system: System, body: bytes, identity: Identity = PLAIN) -> Identified:
     """A file in temp/ that was identified."""
-    return Identified.after(await uploaded(system, body, content_type), identity=PLAIN)
+    return Identified.after(await uploaded(system, body, identity.content_type), identity=identity)
 
 
 async def probed(system: System, body: bytes, **changes: Any) -> Probed:

@@ -1,14 +1,17 @@
 """`discard`: the only one who deletes, as often as it is asked, and never anything else."""
 
+import hashlib
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import pytest
 
 from events import failpoints
-from functions.discard import NotKept, discard
+from functions.discard import discard
 from functions.promote import promote
 from infra.bucket import admin_client
 from infra.local.threaded import ThreadedStack
+from infra.presign import Presigner
 from schemas.events import MOST_NAMED_OBJECTS, Deleted, Overwritten, Promoted, Quarantined, Rejected
 from schemas.objects import ObjectRef
 from schemas.subjects import temp_key
@@ -40,7 +43,9 @@ async def test_quarantine_moves_and_moves_again(system: System) -> None:
         assert await system.keys(media_id) == [f"quarantine/{media_id}"]
         again = await discard(event, context(services))
     assert first.moved_to is not None
-    assert first.moved_to == again.moved_to
+    assert again.moved_to is not None
+    assert first.moved_to.sha256 == event.object.sha256
+    assert first.moved_to.key == again.moved_to.key
     assert await system.objects.get(first.moved_to) == TEXT
 
 
@@ -80,14 +85,21 @@ async def test_source_is_removed_before_its_copies(system: System) -> None:
     assert left == [0]
 
 
-async def test_what_is_kept_must_be_what_was_scanned(system: System) -> None:
-    """A copy in quarantine/ with another checksum than the scanned one stops before anything is deleted."""
+@pytest.mark.parametrize("other", [TEXT[::-1], b"longer than it was"])
+async def test_condemned_bytes_that_were_replaced(system: System, other: bytes) -> None:
+    """Where the version holds other bytes by now, those are kept and said to be what they are; nothing else is left."""
     event = await quarantined(system)
-    other = event.model_copy(update={"object": event.object.model_copy(update={"sha256": "0" * 64})})
+    media_id, version = event.media.media_id, event.object.version_id
+    form = Presigner.downloads(system.settings).post_policy(
+        temp_key(media_id), content_type="text/plain", least=0, most=100, expires=60
+    )
+    assert await system.send(replace(form, url=f"{form.url}?versionId={version}"), other) == 204
     async with connected(system) as services:
-        with pytest.raises(NotKept):
-            await discard(other, context(services))
-    assert [key for key in await system.keys(event.media.media_id) if key.startswith("temp/")] != []
+        said = await discard(event, context(services))
+    assert await system.keys(media_id) == [f"quarantine/{media_id}"]
+    assert said.moved_to is not None
+    assert (said.moved_to.size, said.moved_to.sha256) == (len(other), hashlib.sha256(other).hexdigest())
+    assert await system.objects.get(said.moved_to) == other
 
 
 async def test_only_the_version_that_lost_is_removed(system: System) -> None:

@@ -181,32 +181,43 @@ async def test_same_version_written_again(system: System, until: str, other: byt
     assert not [letter async for _, letter in letters(system.bus) if letter.about == media_id]
 
 
-@pytest.mark.parametrize(
-    ("function", "other", "state"),
-    [
-        ("promote", SECOND, "ready"),
-        ("promote", PAGE, "ready"),
-        ("probe", SECOND, "ready"),
-        # `probe` says no, and the file in permanent/ is still what was promoted once.
-        ("scan", PAGE, "ready"),
-        # `promote` says that what lies in permanent/ is not what was scanned this time.
-        ("scan", SECOND, "rejected"),
-    ],
-)
-async def test_same_version_written_again_after_ready(system: System, function: str, other: bytes, state: str) -> None:
-    """Replayed when its temp version has come back with other bytes, a file's original stays as it was promoted."""
+@pytest.mark.parametrize("other", [SECOND, PAGE, b"longer " + EICAR], ids=["collides", "page", "longer eicar"])
+@pytest.mark.parametrize("function", ["identify", "scan", "probe", "promote"])
+async def test_same_version_written_again_after_ready(system: System, function: str, other: bytes) -> None:
+    """Replayed when its temp version has come back with other bytes, a file is what was promoted once.
+
+    What came back is removed.
+    """
     async with working(system):
         media_id, _ = await uploaded_form(system)
         before = await system.happens(media_id, "promoted")
         await system.ended(media_id)
         await write_again(system, media_id, before["data"]["object"]["version_id"], other)
-        source = {"promote": "probed", "probe": "scanned", "scan": "identified"}[function]
+        source = {"identify": "uploaded", "scan": "identified", "probe": "scanned", "promote": "probed"}[function]
         run = await system.replay(function, await system.happens(media_id, source))
-        await poll(lambda: _said(system, media_id, run, {"promoted", "rejected"}))
-        assert await system.objects.get(ObjectRef.model_validate(before["data"]["original"])) == FIRST
+        again = await system.happens(media_id, "promoted", run)
+        assert again["data"]["original"] == before["data"]["original"]
+        assert again["data"]["verdict"]["sha256"] == hashlib.sha256(FIRST).hexdigest()
         wanted = {f"permanent/{media_id}/original.txt", f"records/{media_id}.json"}
         await poll(lambda: _only(system, media_id, wanted))
-        await poll(lambda: _is(system, media_id, state))
+        assert await system.objects.get(ObjectRef.model_validate(before["data"]["original"])) == FIRST
+        await poll(lambda: _is(system, media_id, "ready"))
+    assert not [letter async for _, letter in letters(system.bus) if letter.about == media_id]
+
+
+@pytest.mark.parametrize("other", [SECOND, b"longer " + EICAR], ids=["clean", "longer"])
+async def test_same_version_written_again_after_it_was_condemned(system: System, other: bytes) -> None:
+    """Swapped between the verdict and its execution, what lies there is quarantined all the same, and nothing waits."""
+    media_id, form = await system.request(EICAR, "text/plain", form=True)
+    assert await system.send(form, EICAR) == 204
+    async with working(system, ["receive", "identify", "scan"]):
+        await system.happens(media_id, "quarantined")
+    version = (await _version(system, media_id)).version_id
+    assert version is not None
+    await write_again(system, media_id, version, other)
+    async with working(system):
+        await poll(lambda: _only(system, media_id, {f"quarantine/{media_id}", f"records/{media_id}.json"}))
+        await poll(lambda: _is(system, media_id, "quarantined"))
     assert not [letter async for _, letter in letters(system.bus) if letter.about == media_id]
 
 
@@ -249,10 +260,6 @@ async def _only(system: System, media_id: str, keys: set[str]) -> bool:
 
 async def _is(system: System, media_id: str, state: str) -> bool:
     return (await system.fold(media_id)).state() == state
-
-
-async def _said(system: System, media_id: str, run: str, names: set[str]) -> bool:
-    return any(event["run"] == run and event_name(event) in names for event in await system.events(media_id))
 
 
 async def _version(system: System, media_id: str) -> ObjectRef:

@@ -138,6 +138,9 @@ class Running:
                     fields = {}
 
 
+CLEAN = Verdict(status="clean", engine="ClamAV 1.4.6", signatures="test-1a2b", bytes_scanned=1000, sha256=SHA)
+
+
 @dataclass
 class Story:
     """Functions of one media that say what they are told to."""
@@ -145,6 +148,7 @@ class Story:
     bus: NatsBus
     cause: Envelope
     media: Any
+    verdict: Verdict = CLEAN
 
     @classmethod
     async def of(cls, bus: NatsBus, media_id: str) -> "Story":
@@ -171,9 +175,7 @@ class Story:
             "object": ObjectRef(bucket="tidegate", key=f"temp/{media_id}", version_id="v1", size=1000),
             "uploaded_at": datetime.now(UTC),
             "identity": Identity(kind="document", content_type="application/pdf", extension="pdf"),
-            "verdict": Verdict(
-                status="clean", engine="ClamAV 1.4.6", signatures="test-1a2b", bytes_scanned=1000, sha256=SHA
-            ),
+            "verdict": self.verdict,
             "probe": PdfProbe(pages=3, encrypted=False, width_points=595, height_points=842),
             "original": ObjectRef(bucket="tidegate", key=f"permanent/{media_id}/original.pdf", size=1000, sha256=SHA),
         }

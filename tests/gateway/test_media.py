@@ -1,6 +1,7 @@
 import asyncio
 import uuid
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 
 import jsonschema
 import pytest
@@ -77,6 +78,22 @@ async def test_it_says_how_long_the_queue_is(gateway: Running) -> None:
         }
     finally:
         await gateway.operator.provision(streams(Retention()), [], prune=True)
+
+
+@pytest.mark.parametrize(("days", "told"), [(2, False), (5, True)])
+async def test_a_scan_with_old_signatures_says_so(gateway: Running, days: int, told: bool) -> None:
+    """Signatures that were old when the file was scanned are a warning; younger ones aren't."""
+    media_id = await gateway.requested()
+    story = await Story.of(gateway.operator, media_id)
+    made = datetime.now(UTC) - timedelta(days=days, hours=1)
+    story.verdict = story.verdict.model_copy(update={"signatures": "27450", "signatures_at": made})
+    await story.finish()
+    body = (await gateway.status(media_id)).body
+    conforms(body, "MediaStatus")
+    warned = [warning for warning in body["warnings"] if "OLD SIGNATURES" in warning]
+    assert bool(warned) is told
+    assert all(f"{days} days" in warning for warning in warned)
+    assert datetime.fromisoformat(body["verdict"]["signatures_at"]) == made
 
 
 async def test_a_ready_media_tells_everything(gateway: Running) -> None:

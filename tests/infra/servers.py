@@ -1,16 +1,20 @@
 """Real MinIO and clamd for the adapters' tests: free loopback ports, fresh stores, ended by SIGKILL."""
 
+import asyncio
 import hashlib
+import io
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tarfile
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import urllib3
@@ -20,6 +24,7 @@ from minio.credentials.providers import StaticProvider
 from minio.minioadmin import MinioAdmin
 from minio.versioningconfig import VersioningConfig
 
+from infra.local.clamd import options
 from infra.objects import Objects
 
 READY_SECONDS = 30.0
@@ -133,12 +138,14 @@ def minio_server() -> Generator[MinioServer]:
 
 
 @contextmanager
-def clamd_server(*, stream_max: str = "64M", database: dict[str, bytes] | None = None) -> Generator[ClamdServer]:
-    """Run a clamd for as long as the context lasts.
+def clamd_server(
+    *, database: dict[str, bytes] | None = None, changes: Mapping[str, str] = {}
+) -> Generator[ClamdServer]:
+    """Run a clamd as the stack does for as long as the context lasts.
 
     Args:
-        stream_max: StreamMaxLength, in clamd's own notation.
         database: Signature files by name, instead of the built-in EICAR signature.
+        changes: Options of clamd's that differ, such as bounds low enough to be met.
     """
     with tempfile.TemporaryDirectory(prefix="tidegate-clamd-") as directory:
         root, log = Path(directory), Path(directory, "log")
@@ -146,13 +153,9 @@ def clamd_server(*, stream_max: str = "64M", database: dict[str, bytes] | None =
         (root / "tmp").mkdir()
         for name, content in (database or eicar_database()).items():
             (root / "db" / name).write_bytes(content)
+        told = options(root / "clamd.sock", root / "db", root / "tmp") | dict(changes)
         config = root / "clamd.conf"
-        config.write_text(
-            f"LocalSocket {root}/clamd.sock\nDatabaseDirectory {root}/db\nTemporaryDirectory {root}/tmp\n"
-            "Foreground yes\nMaxThreads 4\nSelfCheck 3600\nScanImageFuzzyHash no\n"
-            "AlertExceedsMax yes\nAlertEncrypted yes\n"
-            f"StreamMaxLength {stream_max}\nMaxFileSize 64M\nMaxScanSize 64M\nMaxFiles 10\n"
-        )
+        config.write_text("".join(f"{name} {value}\n" for name, value in told.items()))
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [binary("clamd", Path("/usr/sbin/clamd")), "-c", str(config)], stdout=output, stderr=output
@@ -172,6 +175,37 @@ def eicar_database() -> dict[str, bytes]:
         "tests.ndb": b"Eicar-Test-Signature:0:*:" + EICAR[:40].hex().encode() + b"\n",
         "tests.hdb": f"{digest}:{len(EICAR)}:Eicar-Test-Hash\n".encode(),
     }
+
+
+def daily_database(version: int, made: datetime | None = None, more: bytes = b"") -> bytes:
+    """An unsigned daily database (.cud) as `sigtool` writes it: a 512-byte header, a tar, its contents listed first.
+
+    Args:
+        version: Its number, which clamd says to VERSION.
+        made: Its date, which clamd says as well; none: now.
+        more: Signatures beside EICAR's, as lines of an .ndb file.
+    """
+    made = made or datetime.now(UTC)
+    signatures = eicar_database()["tests.ndb"] + more
+    date = made.strftime("%d %b %Y %H-%M +0000")
+    header = f"ClamAV-VDB:{date}:{version}:1:90:{'0' * 32}:x:tests:{int(made.timestamp())}"
+    info = f"{header}\ndaily.ndb:{len(signatures)}:{hashlib.sha256(signatures).hexdigest()}\n".encode()
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in (("daily.info", info), ("daily.ndb", signatures)):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return header.ljust(512).encode() + output.getvalue()
+
+
+async def reload(clamd: Path) -> None:
+    """Have the clamd at this socket load its signatures again."""
+    reader, writer = await asyncio.open_unix_connection(clamd)
+    writer.write(b"zRELOAD\0")
+    assert await reader.read() == b"RELOADING\0"
+    writer.close()
+    await writer.wait_closed()
 
 
 def _until_connected(server: Server, address: str | tuple[str, int]) -> None:

@@ -2,22 +2,31 @@ import zipfile
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from infra.decoder import DecoderPool
-from infra.magic import HEAD_BYTES, identify_head
+from infra.decoder import DecodeRejected, DecoderPool
+from infra.magic import HEAD_BYTES, MOST_READS
 from infra.settings import Settings
+from tests.infra.identifying import Reader
 from tests.samples import documents
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[DecoderPool]:
-    """One sandboxed child."""
+    """One sandboxed child for all of them."""
     started = DecoderPool(Settings(decoder_processes=1))
     await started.start()
     yield started
     await started.aclose()
+
+
+async def _found(pool: DecoderPool, body: bytes) -> str:
+    return await Reader(body).identify(pool)
 
 
 def _zip() -> bytes:
@@ -29,7 +38,7 @@ def _zip() -> bytes:
 
 async def test_accepted_types_are_found(pool: DecoderPool) -> None:
     """A PDF is a PDF and prose is plain text, whatever letters and commas it is made of."""
-    assert await identify_head(pool, documents.unique_pdf(1)) == "application/pdf"
+    assert await _found(pool, documents.unique_pdf(1)) == "application/pdf"
     for text in (
         b"Hello, world.\n",
         b"hello world, this is text.\n" * 400,
@@ -40,7 +49,7 @@ async def test_accepted_types_are_found(pool: DecoderPool) -> None:
         b"a < b and b > c\n",
         b"<not markup at all\n",
     ):
-        assert await identify_head(pool, text) == "text/plain", text[:20]
+        assert await _found(pool, text) == "text/plain", text[:20]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +72,7 @@ async def test_accepted_types_are_found(pool: DecoderPool) -> None:
 )  # fmt: skip
 async def test_other_types_are_reported_as_found(pool: DecoderPool, head: bytes, found: str) -> None:
     """What isn't accepted is named, so that the refusal can say what it was."""
-    assert await identify_head(pool, head) in found.split("|")
+    assert await _found(pool, head) in found.split("|")
 
 
 _LATIN = "Grüße aus Köln, schöne Straße.\n"
@@ -160,21 +169,44 @@ REFUSED: list[bytes] = [
 @pytest.mark.parametrize("head", PLAIN)
 async def test_text_is_plain_text(pool: DecoderPool, head: bytes) -> None:
     """What people write and machines log is plain text in any language, though it looks like something else."""
-    assert await identify_head(pool, head) == "text/plain"
+    assert await _found(pool, head) == "text/plain"
 
 
 @pytest.mark.parametrize("head", REFUSED)
 async def test_what_could_run_is_not_plain_text(pool: DecoderPool, head: bytes) -> None:
     """What a browser, a shell, a web server or a desktop would run is no plain text, nor is what holds a NUL."""
-    assert await identify_head(pool, head) not in {"text/plain", "application/pdf"}
+    assert await _found(pool, head) not in {"text/plain", "application/pdf"}
 
 
 @pytest.mark.parametrize("before", [b"\n", b"junk" * 20, b"MZ" + bytes(60), b"<html>"])
 async def test_a_pdf_begins_with_its_signature(pool: DecoderPool, before: bytes) -> None:
     """A document that is something else as well, before its signature, is no PDF."""
-    assert await identify_head(pool, before + documents.pdf()) != "application/pdf"
+    assert await _found(pool, before + documents.pdf()) != "application/pdf"
 
 
-async def test_only_the_head_is_looked_at(pool: DecoderPool) -> None:
-    """The answer for a file is the answer for its first bytes, however many are given."""
-    assert await identify_head(pool, b"x" * HEAD_BYTES + bytes(100_000)) == "text/plain"
+async def test_only_the_head_of_a_text_is_looked_at(pool: DecoderPool) -> None:
+    """The answer for a text is the answer for its first bytes, however many there are."""
+    assert await _found(pool, b"x" * HEAD_BYTES + bytes(100_000)) == "text/plain"
+
+
+@pytest.mark.parametrize("body", [documents.unique_pdf(100_000), b"A line.\n" * 20_000])
+async def test_a_document_takes_one_small_read(pool: DecoderPool, body: bytes) -> None:
+    """An ordinary PDF or text is identified by one ranged get of its head."""
+    reader = Reader(body)
+    assert await reader.identify(pool) in {"application/pdf", "text/plain"}
+    assert reader.reads == [(0, HEAD_BYTES)]
+
+
+async def test_a_decoder_that_asks_for_what_is_not_there(pool: DecoderPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that was taken over doesn't make its parent read outside the file, or without end."""
+    lies: list[list[Any]] = [[-1, 10], [0, 0], [90, 20], [0, 10**9], [0], ["a", "b"], [10, 10]]
+    for need in lies:
+
+        async def lie(*_: object, need: list[Any] = need, **__: object) -> dict[str, Any]:
+            return {"need": need}
+
+        monkeypatch.setattr(pool, "run", lie)
+        reader = Reader(b"x" * 100)
+        with pytest.raises(DecodeRejected, match="decode_crash"):
+            await reader.identify(pool)
+        assert len(reader.reads) <= MOST_READS + 1

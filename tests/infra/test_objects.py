@@ -219,6 +219,22 @@ class TestResolve:
         async with objects.open(ref) as body:
             assert b"".join([chunk async for chunk in body]) == data
 
+    async def test_for_replays(self, objects: Objects) -> None:
+        """A replay reads what was promoted though its version is there, and the version where nothing was promoted."""
+        data = os.urandom(1000)
+        ref = await uploaded(objects, "temp/again", data)
+        again = objects.for_replays()
+        assert await again.resolve(ref) == ref
+        assert await again.get(ref) == data
+        key = await promoted(objects, ref, data)
+        promoted_from = {SOURCE_VERSION: str(ref.version_id), SOURCE_SHA256: "0" * 64}
+        await objects.put(key, data[::-1], content_type=PDF, metadata=promoted_from)
+        assert (await again.resolve(ref)).key == key
+        assert await again.get(ref) == data[::-1]
+        async with again.open(ref) as body:
+            assert b"".join([chunk async for chunk in body]) == data[::-1]
+        assert await objects.get(ref) == data
+
     async def test_another_version(self, objects: Objects) -> None:
         """It doesn't lead to what was promoted from another version."""
         first = await uploaded(objects, "temp/other", b"first")

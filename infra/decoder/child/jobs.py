@@ -1,7 +1,14 @@
 """What a child can do, by name."""
 
-from . import pdf, text
+from . import image, office, pdf, text
 from .confinement import confinement
 from .identify import identify
 
-JOBS = {"pdf": pdf.probe, "text": text.probe, "identify": identify, "confinement": confinement}
+JOBS = {
+    "pdf": pdf.probe,
+    "text": text.probe,
+    "image": image.probe,
+    "office": office.probe,
+    "identify": identify,
+    "confinement": confinement,
+}

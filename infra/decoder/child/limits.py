@@ -12,10 +12,7 @@ OPEN_FILES = 32  # standard streams, socket, the job's file, libraries while the
 
 def limit(memory_bytes: int) -> None:
     """Bound this process for good: memory, files, processes, core dumps, privileges; and die with the parent."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    for option, value in ((PR_SET_PDEATHSIG, signal.SIGKILL), (PR_SET_NO_NEW_PRIVS, 1)):
-        if libc.prctl(option, value, 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "prctl")
+    bind_to_parent()
     for what, most in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_FSIZE, 0),
@@ -25,3 +22,11 @@ def limit(memory_bytes: int) -> None:
     ):
         resource.setrlimit(what, (most, most))
     os.umask(0o777)
+
+
+def bind_to_parent() -> None:
+    """Die with the parent, and never gain a privilege: this holds for the program that this process may become."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for option, value in ((PR_SET_PDEATHSIG, signal.SIGKILL), (PR_SET_NO_NEW_PRIVS, 1)):
+        if libc.prctl(option, value, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl")

@@ -65,6 +65,7 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "setsid": (112, 157),
     "setpgid": (109, 154),
 }
+_PROGRAMS = {"execve", "execveat"}
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0, 56, 435), "aarch64": (0xC00000B7, 1, 220, 435)}  # ..., clone, clone3
 
 
@@ -72,20 +73,38 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def filter_system_calls() -> None:
+def filter_system_calls(*, programs: bool = False) -> None:
     """Refuse processes, programs, sockets, signals, tracing and mounts with EPERM; threads are allowed.
 
     Needs PR_SET_NO_NEW_PRIVS. On an architecture without numbers here nothing is filtered.
 
+    Args:
+        programs: Whether this process may still become another program.
+
     Raises:
         OSError: The kernel doesn't take the filter.
     """
+    code = filter_code(programs=programs)
+    if code is None:
+        return
+    program = _Program(len(code) // 8, code)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "the kernel refuses the system call filter")
+
+
+def filter_code(*, programs: bool) -> bytes | None:
+    """The filter as the kernel takes it, and bubblewrap; None on an architecture without numbers here."""
     known = _ARCHITECTURES.get(os.uname().machine)
     if known is None:
-        return
+        return None
     architecture, column, clone, clone3 = known
-    refused = [number for numbers in _REFUSED.values() if (number := numbers[column]) is not None]
-    code = b"".join(
+    refused = [
+        number
+        for name, numbers in _REFUSED.items()
+        if (number := numbers[column]) is not None and not (programs and name in _PROGRAMS)
+    ]
+    return b"".join(
         [
             _instruction(LOAD, ARCHITECTURE),
             _instruction(JUMP_IF_EQUAL, architecture, 1, 0),
@@ -104,10 +123,6 @@ def filter_system_calls() -> None:
             _instruction(RETURN, ALLOW),
         ]
     )
-    program = _Program(len(code) // 8, code)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "the kernel refuses the system call filter")
 
 
 def _instruction(code: int, operand: int, if_true: int = 0, if_false: int = 0) -> bytes:

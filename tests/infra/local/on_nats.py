@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import nats
 from nats.aio.client import Client
@@ -12,8 +12,10 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from infra.local.nats import inbox_prefix
-from infra.local.state import Role
+from infra.local.stack import LocalStack
 from infra.local.threaded import ThreadedStack
+
+NatsUser = Literal["operator", "minio", "functions", "gateway", "subscriber"]
 
 
 class OnNats:
@@ -61,15 +63,17 @@ class OnNats:
 
 
 @asynccontextmanager
-async def on_nats(stack: ThreadedStack, role: Role) -> AsyncGenerator[OnNats]:
-    """Connect with this role's credentials."""
+async def on_nats(stack: ThreadedStack | LocalStack, user: NatsUser) -> AsyncGenerator[OnNats]:
+    """Connect with this user's credentials."""
     refusals: asyncio.Queue[str] = asyncio.Queue()
 
     async def refuse(error: Exception) -> None:
         refusals.put_nowait(str(error))
 
     client: Client = await nats.connect(  # pyright: ignore[reportUnknownMemberType] - options are untyped there
-        stack.settings(role).nats_url, inbox_prefix=inbox_prefix(role).encode(), error_cb=refuse
+        f"nats://{user}:{stack.info.secrets[f'nats_{user}']}@127.0.0.1:{stack.info.ports['nats']}",
+        inbox_prefix=inbox_prefix(user).encode(),
+        error_cb=refuse,
     )
     try:
         yield OnNats(client, refusals)

@@ -1,4 +1,4 @@
-"""One credential per job: each can do its work, and nothing of anybody else's."""
+"""One credential per job on MinIO and MongoDB: each can do its work, and nothing of anybody else's."""
 
 import asyncio
 import http.client
@@ -7,7 +7,7 @@ import secrets
 import tarfile
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -19,143 +19,8 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
 from infra.bucket import admin_client, provision_bucket
-from infra.local.state import Role
 from infra.local.threaded import ThreadedStack
 from infra.presign import PostForm, Presigner
-from tests.infra.local.on_nats import on_nats
-
-STREAMS: dict[str, dict[str, object]] = {
-    "UPLOADS": {"subjects": ["minio.>"]},
-    "MEDIA": {"subjects": ["media.>", "invoke.>"]},
-    "EVENTS": {
-        "sources": [
-            {
-                "name": "MEDIA",
-                "subject_transforms": [
-                    {"src": "media.*.*.*.*.*.*", "dest": "events.{{wildcard(1)}}.{{wildcard(2)}}"},
-                ],
-            }
-        ]
-    },
-    "DEAD": {"subjects": ["dead.>"]},
-    "TICKS": {"subjects": ["tick.>"]},
-    "KV_attempts": {"subjects": ["$KV.attempts.>"]},
-}
-EVENT = "media.identified.document.standard.m1.0.identify"
-
-
-@pytest.fixture
-async def streams(stack: ThreadedStack) -> AsyncIterator[None]:
-    """The streams as provisioning makes them, with one function's consumer."""
-    async with on_nats(stack, "operator") as operator:
-        for name, config in STREAMS.items():
-            answer = await operator.ask(f"STREAM.CREATE.{name}", {"name": name, "allow_direct": True, **config})
-            assert "error" not in answer, answer
-        scan = {"durable_name": "scan", "name": "scan", "ack_policy": "explicit"}
-        await operator.ask("CONSUMER.CREATE.MEDIA.scan", {"stream_name": "MEDIA", "config": scan})
-        yield
-        for name in STREAMS:
-            await operator.ask(f"STREAM.DELETE.{name}")
-
-
-async def test_functions_fetch_acknowledge_and_publish(stack: ThreadedStack, streams: None) -> None:
-    """A worker binds to its consumer, takes a message, acknowledges it, and publishes what follows."""
-    async with on_nats(stack, "functions") as functions:
-        for subject in (EVENT, "dead.scan.m1", "tick.sweep", "$KV.attempts.scan.1"):
-            assert (await functions.store(subject))["seq"]
-        assert (await functions.ask("CONSUMER.INFO.MEDIA.scan"))["num_pending"] == 1
-        assert (await functions.take("MEDIA", "scan")).subject == EVENT
-        assert (await functions.ask("CONSUMER.INFO.MEDIA.scan"))["ack_floor"]["stream_seq"] == 1
-        got = await functions.client.request(f"$JS.API.DIRECT.GET.MEDIA.{EVENT}", b"", timeout=5)
-        assert got.data == b"{}"
-        assert functions.refusals.empty()
-
-
-@pytest.mark.parametrize(
-    ("role", "subject"),
-    [
-        ("functions", "$JS.API.CONSUMER.CREATE.MEDIA"),
-        ("functions", "$JS.API.CONSUMER.CREATE.MEDIA.scan"),
-        ("functions", "$JS.API.CONSUMER.DURABLE.CREATE.MEDIA.scan"),
-        ("functions", "$JS.API.CONSUMER.DELETE.MEDIA.scan"),
-        ("functions", "$JS.API.STREAM.PURGE.MEDIA"),
-        ("functions", "$JS.API.STREAM.DELETE.MEDIA"),
-        ("functions", "minio.fast"),
-        ("functions", "events.promoted.document"),
-        ("gateway", "media.promoted.document.standard.m1.0.promote"),
-        ("gateway", "invoke.scan.standard.m1"),
-        ("gateway", "$JS.API.CONSUMER.CREATE.MEDIA"),
-        ("gateway", "$JS.API.CONSUMER.CREATE.MEDIA.scan"),
-        ("gateway", "$JS.API.CONSUMER.DELETE.MEDIA.scan"),
-        ("gateway", "$JS.API.CONSUMER.MSG.NEXT.MEDIA.scan"),
-        ("subscriber", EVENT),
-        ("subscriber", "events.promoted.document"),
-        ("subscriber", "progress.m1"),
-        ("subscriber", "$JS.API.STREAM.MSG.GET.MEDIA"),
-        ("subscriber", "$JS.API.CONSUMER.MSG.NEXT.MEDIA.scan"),
-        ("subscriber", "$JS.API.CONSUMER.CREATE.MEDIA.mine"),
-        ("subscriber", "$JS.ACK.MEDIA.scan.1.1.1.1.0"),
-    ],
-)
-async def test_nats_refuses_what_is_not_the_roles_job(stack: ThreadedStack, role: Role, subject: str) -> None:
-    """No role publishes, provisions or acknowledges on another's behalf."""
-    async with on_nats(stack, role) as client:
-        assert await client.refused(subject)
-
-
-@pytest.mark.parametrize("role", ["functions", "gateway", "subscriber"])
-async def test_nobody_listens_to_anothers_replies(stack: ThreadedStack, role: Role) -> None:
-    """Each user's inbox is its own; events are read from streams, not overheard."""
-    async with on_nats(stack, role) as client:
-        for subject in ("_INBOX_operator.>", "_INBOX.>", "media.>", ">"):
-            await client.listen(subject)
-            async with asyncio.timeout(5):
-                assert "subscription to" in await client.refusals.get()
-
-
-async def test_subscribers_read_events_by_consumers_of_their_own(stack: ThreadedStack, streams: None) -> None:
-    """A downstream service makes a durable consumer on EVENTS, and gets events without a media id in the subject."""
-    async with on_nats(stack, "functions") as functions, on_nats(stack, "subscriber") as subscriber:
-        await functions.store(EVENT)
-        mine = {"durable_name": "mine", "name": "mine", "ack_policy": "explicit"}
-        await subscriber.ask("CONSUMER.CREATE.EVENTS.mine", {"stream_name": "EVENTS", "config": mine})
-        assert (await subscriber.take("EVENTS", "mine")).subject == "events.identified.document"
-        assert subscriber.refusals.empty()
-
-
-async def test_a_subscriber_cannot_have_the_server_publish_for_it(stack: ThreadedStack, streams: None) -> None:
-    """A push consumer delivers into an inbox, but not into a stream that functions work on."""
-    async with (
-        on_nats(stack, "operator") as operator,
-        on_nats(stack, "functions") as functions,
-        on_nats(stack, "subscriber") as subscriber,
-    ):
-        inbox, delivered = await subscriber.inbox()
-        await operator.listen("dead.>")
-        for name, target in (("forger", "dead.forged"), ("honest", inbox)):
-            config = {"name": name, "deliver_subject": target, "ack_policy": "none"}
-            await subscriber.ask(f"CONSUMER.CREATE.EVENTS.{name}", {"stream_name": "EVENTS", "config": config})
-        await functions.store(EVENT)
-        await delivered.next_msg(timeout=5)
-        assert (await operator.ask("STREAM.INFO.DEAD"))["state"]["messages"] == 0
-
-
-async def test_the_gateway_follows_events_and_asks_what_happened(stack: ThreadedStack, streams: None) -> None:
-    """The gateway announces an upload, reads a media's messages, and is pushed what happens next."""
-    async with on_nats(stack, "functions") as functions, on_nats(stack, "gateway") as gateway:
-        inbox, pushed = await gateway.inbox()
-        await gateway.ask(
-            "CONSUMER.CREATE.EVENTS",
-            {"stream_name": "EVENTS", "config": {"deliver_subject": inbox, "ack_policy": "none"}},
-        )
-        requested = "media.requested.unknown.standard.m2.0.gateway"
-        assert (await gateway.store(requested))["seq"]
-        await functions.store(EVENT)
-        assert (await pushed.next_msg(timeout=5)).data == b"{}"
-        got = await gateway.client.request(f"$JS.API.DIRECT.GET.MEDIA.{requested}", b"", timeout=5)
-        assert got.headers is not None
-        assert got.headers["Nats-Subject"] == requested
-        assert gateway.refusals.empty()
 
 
 @pytest.fixture(scope="module")

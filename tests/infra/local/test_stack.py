@@ -102,22 +102,32 @@ async def test_another_shell_can_read_a_running_stack(stack: ThreadedStack) -> N
 
 
 async def test_a_stopped_stack_keeps_ports_and_secrets_and_leaves_no_process(tmp_path: Path) -> None:
-    """The next start of the same directory has the same addresses, credentials and objects."""
+    """The next start of the same directory has the same addresses, credentials, objects and streams.
+
+    The streams also where they were stored before subscribers had an account of their own.
+    """
     data = tmp_path / "data"
     with pytest.raises(StackNotRunning, match="tidegate up"):
         load_stack(data)
     async with LocalStack(data, options=OPTIONS) as first:
         settings = first.settings("operator")
         await asyncio.to_thread(provision_bucket, settings)
+        async with on_nats(first, "operator") as operator:
+            await operator.ask("STREAM.CREATE.KEPT", {"name": "KEPT", "subjects": ["kept"]})
+            await operator.store("kept")
         pids = [server.pid for server in (first.minio, first.nats, first.mongo, first.clamd)]
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
     with pytest.raises(StackNotRunning):
         load_stack(data)
+    jetstream = data / "nats" / "jetstream"
+    (jetstream / "TIDEGATE").rename(jetstream / "$G")
     async with LocalStack(data, options=OPTIONS) as second:
         assert second.settings("operator") == settings
         assert await asyncio.to_thread(admin_client(settings).bucket_exists, bucket_name=settings.bucket)
+        async with on_nats(second, "operator") as operator:
+            assert (await operator.ask("STREAM.INFO.KEPT"))["state"]["messages"] == 1
 
 
 async def test_a_long_data_path_still_has_a_socket_for_clamd(tmp_path: Path) -> None:

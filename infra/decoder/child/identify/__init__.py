@@ -1,0 +1,3 @@
+from .job import identify
+
+__all__ = ["identify"]

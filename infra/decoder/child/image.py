@@ -1,0 +1,173 @@
+"""Decode every pixel of an image with Pillow and say what it is. What is cut short or damaged is not repaired."""
+
+import contextlib
+import os
+import re
+import warnings
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import pillow_heif
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageCms,
+    ImageFile,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from . import whole
+from .rejected import Rejected
+
+# Named for having registered: no other format of Pillow's many is ever tried.
+_ = (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
+pillow_heif.register_heif_opener(  # pyright: ignore[reportUnknownMemberType] -- untyped keywords
+    thumbnails=False, depth_images=False, aux_images=False, decode_threads=1
+)
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+Image.preinit()
+# Pillow says by warning what it takes for a bomb, and what it repairs.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+_Check = Callable[[BinaryIO, int], tuple[int, int] | None]
+_FORMATS: dict[str, tuple[tuple[str, ...], _Check | None]] = {
+    "jpeg": (("JPEG", "MPO"), None),
+    "png": (("PNG",), whole.png),
+    "gif": (("GIF",), whole.gif),
+    "webp": (("WEBP",), whole.webp),
+    "heic": (("HEIF",), whole.boxes),
+    "avif": (("AVIF",), whole.boxes),
+    "tiff": (("TIFF",), None),
+    "bmp": (("BMP",), None),
+}
+_ANIMATIONS = {"gif", "png", "webp", "avif"}
+_ORIENTATION = 0x0112
+_BITS_PER_SAMPLE = 258
+_EIGHT_BITS = {"jpeg", "gif", "webp"}
+_SWAPPED_FROM = 5
+_PNG_DEPTH_AT = 24
+
+
+def probe(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
+    """Decode all frames; only one is in memory at a time.
+
+    Of a JPEG only the first picture counts: what may follow it (gain maps, previews) no browser shows.
+
+    Args:
+        file: Descriptor of the image.
+        args: `format`; `max_pixels` of one frame, `max_frames`, `max_total_pixels` of all frames.
+
+    Returns:
+        What `schemas.probe.ImageProbe` has, but its type.
+
+    Raises:
+        Rejected: `truncated`, `corrupt`, `bomb`, `too_many_pixels`, `too_many_frames`.
+    """
+    try:
+        with open(file, "rb", closefd=False) as stream:
+            return _describe(stream, args)
+    except (Rejected, MemoryError):
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise Rejected("too_many_pixels", f"at most {args['max_pixels']:,} are accepted") from error
+    except Exception as error:
+        raise _refusal(error) from error
+
+
+def _describe(stream: BinaryIO, args: dict[str, Any]) -> dict[str, Any]:
+    formats, check = _FORMATS[args["format"]]
+    Image.MAX_IMAGE_PIXELS = args["max_pixels"]
+    if check and (size := check(stream, os.fstat(stream.fileno()).st_size)):
+        _require_pixels(size, args["max_pixels"])
+    stream.seek(0)
+    with Image.open(stream, formats=formats) as image:
+        first, mode = image.size, image.mode
+        frames, milliseconds = _decode(image, args)
+        if args["format"] == "heic":
+            mode = image.mode
+        orientation = _orientation(image)
+        sides = first[::-1] if orientation >= _SWAPPED_FROM else first
+        animated = args["format"] in _ANIMATIONS and frames > 1
+        return {
+            "format": args["format"],
+            "width": sides[0],
+            "height": sides[1],
+            "orientation": orientation,
+            "mode": mode,
+            "bit_depth": _bit_depth(image, args["format"], stream),
+            "alpha": image.has_transparency_data,
+            "frames": frames,
+            "animated": animated,
+            "duration_seconds": milliseconds / 1000 if animated else None,
+            "icc": _icc(image.info.get("icc_profile")),
+        }
+
+
+def _decode(image: ImageFile.ImageFile, args: dict[str, Any]) -> tuple[int, float]:
+    """Decode frame by frame; how many there are, and how long they last together."""
+    frames = 1 if args["format"] == "jpeg" else getattr(image, "n_frames", 1)
+    if frames > args["max_frames"]:
+        raise Rejected("too_many_frames", f"{frames:,} frames; at most {args['max_frames']:,} are accepted")
+    pixels, milliseconds = 0, 0.0
+    for number in range(frames):
+        if frames > 1:
+            image.seek(number)
+        pixels += _require_pixels(image.size, args["max_pixels"])
+        if pixels > args["max_total_pixels"]:
+            raise Rejected("too_many_frames", f"all frames together have more than {args['max_total_pixels']:,} pixels")
+        image.load()
+        milliseconds += float(image.info.get("duration") or 0)
+    return frames, milliseconds
+
+
+def _require_pixels(size: tuple[int, int], most: int) -> int:
+    width, height = size
+    if width * height > most:
+        raise Rejected("too_many_pixels", f"{width:,} x {height:,} pixels; at most {most:,} are accepted")
+    return width * height
+
+
+def _orientation(image: ImageFile.ImageFile) -> int:
+    with contextlib.suppress(Exception):  # EXIF that nobody can read turns nothing
+        found = image.getexif().get(_ORIENTATION, 1)
+        if isinstance(found, int) and 1 <= found <= 8:  # noqa: PLR2004 -- the eight there are
+            return found
+    return 1
+
+
+def _bit_depth(image: ImageFile.ImageFile, name: str, stream: BinaryIO) -> int | None:
+    if name in _EIGHT_BITS:
+        return 8
+    if name == "png":
+        return os.pread(stream.fileno(), 1, _PNG_DEPTH_AT)[0]
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        found: Any = image.tag_v2.get(_BITS_PER_SAMPLE, (1,))  # pyright: ignore[reportUnknownMemberType] -- any tag
+        return int(found[0])
+    return image.info.get("bit_depth")
+
+
+def _icc(profile: bytes | None) -> dict[str, Any] | None:
+    if not profile:
+        return None
+    name = ""
+    with contextlib.suppress(Exception):  # a profile that nobody can read is one without a name
+        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile)))
+    return {"size": len(profile), "description": re.sub(r"[^ -~]+", "", name).strip()[:64] or None}
+
+
+def _refusal(error: Exception) -> Rejected:
+    """The library's words decide what it is; they are not repeated, since they may quote the file."""
+    words = str(error).lower()
+    if "too large" in words or "text memory" in words:
+        return Rejected("bomb", "a part of the file unpacks to far more than it should")
+    if "truncated" in words or isinstance(error, EOFError):
+        return Rejected("truncated", "the end of the picture is missing")
+    return Rejected("corrupt", "the picture can't be decoded")

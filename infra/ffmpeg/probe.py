@@ -1,0 +1,129 @@
+"""Read an audio or video file with FFprobe, from its first packet to its last, and say what it is.
+
+FFprobe gets the one demuxer that the identified type stands for: a playlist or a concat script with another name is
+just a broken file to it. Every packet is demuxed, none decoded beyond what FFprobe needs to know the streams: that
+finds what is cut short or broken in the container at the speed of reading it (`bench/probe.py` measures).
+"""
+
+import re
+from pathlib import Path
+
+from infra.decoder import DecodeCode, DecodeRejected
+from infra.ffmpeg.confined import INPUT
+from infra.ffmpeg.reading import Reading
+from infra.ffmpeg.run import Ffmpeg, Limits, Ran
+from infra.ffmpeg.streams import described
+from infra.settings import Settings
+from schemas.probe_av import AudioProbe, Container, VideoProbe
+
+# By content type: FFmpeg's demuxer, and our name of the container.
+CONTAINERS: dict[str, tuple[str, Container]] = {
+    "video/mp4": ("mov", "mp4"),
+    "video/quicktime": ("mov", "mov"),
+    "video/3gpp": ("mov", "3gp"),
+    "video/webm": ("matroska", "webm"),
+    "video/x-matroska": ("matroska", "mkv"),
+    "video/x-msvideo": ("avi", "avi"),
+    "audio/mpeg": ("mp3", "mp3"),
+    "audio/mp4": ("mov", "m4a"),
+    "audio/aac": ("aac", "aac"),
+    "audio/flac": ("flac", "flac"),
+    "audio/ogg": ("ogg", "ogg"),
+    "audio/wav": ("wav", "wav"),
+    "audio/webm": ("matroska", "webm"),
+}
+# What cameras, phones, browsers and editors write; decoders' names. FFmpeg has 470 codecs, most of them of use to
+# nobody but who looks for a hole in one.
+DECODERS = (
+    "h264,hevc,libdav1d,libaom-av1,av1,vp8,vp9,mpeg4,mpeg2video,mpeg1video,h263,msmpeg4,msmpeg4v2,mjpeg,prores,dnxhd,"
+    "dvvideo,theora,rawvideo,png,bmp,gif,webp,"
+    "aac,mp3float,mp3,mp2float,mp2,ac3,eac3,opus,libopus,vorbis,flac,alac,amrnb,amrwb,libopencore_amrnb,"
+    "libopencore_amrwb,adpcm_ima_wav,adpcm_ima_qt,adpcm_ms,pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,"
+    "pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_alaw,pcm_mulaw,"
+    "mov_text,srt,subrip,ass,ssa,webvtt,text,dvdsub,pgssub,dvbsub"
+)
+_ENTRIES = (
+    "packet=stream_index,pts_time,duration_time"
+    ":stream=index,codec_name,codec_type,profile,width,height,sample_aspect_ratio,pix_fmt,bits_per_raw_sample,"
+    "color_range,color_space,color_transfer,color_primaries,field_order,r_frame_rate,avg_frame_rate,sample_rate,"
+    "channels,channel_layout"
+    ":stream_tags=language:stream_disposition=attached_pic:stream_side_data=side_data_type,rotation"
+    ":chapter=start_time,end_time:format=duration,bit_rate"
+)
+BYTES_PER_SECOND = 50 * 1024 * 1024  # a tenth of what demuxing was measured to read
+WALL_TO_CPU = 3  # a machine that has better things to do is not the file's fault
+
+# What FFmpeg says of a file, in the order in which it counts: https://github.com/FFmpeg/FFmpeg/tree/release/5.1, in
+# libavformat/{mov,matroskadec,demux,oggdec,options}.c, libavutil/{imgutils,mem}.c and libavcodec/avcodec.c.
+_COMPLAINTS: tuple[tuple[DecodeCode, str, str], ...] = (
+    ("decode_memory", r"Cannot allocate memory", "it takes more memory than it may"),
+    ("too_many_streams", r"exceeds max_streams", "it has more tracks than are accepted"),
+    ("too_many_pixels", r"exceeds specified max pixel count", "its pictures have more pixels than are accepted"),
+    ("unsupported_codec", r"Codec \(.{1,64}\) not on whitelist", "one of its tracks has a rare codec"),
+    (
+        "truncated",
+        r"partial file|File ended prematurely|Packet corrupt|moov atom not found|atom truncated|: End of file",
+        "a part of what it announces is missing",
+    ),
+    ("corrupt", r"exceeds containing master element|CRC mismatch", "its structure is broken"),
+)
+# Formats of which FFmpeg does not notice that their end is missing, though they say how long they are. The difference
+# that is left to a writer's own arithmetic: encoder delay is two frames of 26 ms.
+_LENGTH_COUNTS = {"mp3", "flac"}
+_LACKING_SECONDS = 0.25
+_ESTIMATED = "Estimating duration from bitrate"
+
+
+async def probe_recording(ffmpeg: Ffmpeg, file: Path, content_type: str) -> AudioProbe | VideoProbe:
+    """Say what an audio or video file is.
+
+    Args:
+        ffmpeg: Runs FFprobe.
+        file: The whole file; a large one gets more time. For one without a name: `infra.decoder.named`.
+        content_type: What it was identified as: one of `CONTAINERS`.
+
+    Raises:
+        DecodeRejected: `truncated`, `corrupt`, `type_mismatch` (no picture in a video, or one in an audio file),
+            `unsupported_codec`, `too_many_pixels`, `too_many_streams`, `too_long`, `decode_…`.
+        DecoderUnavailable: FFprobe could not be started.
+    """
+    demuxer, container = CONTAINERS[content_type]
+    settings = ffmpeg.settings
+    ran = await ffmpeg.run("ffprobe", _arguments(settings, demuxer), file, _limits(settings, file))
+    _require_content(ran)
+    reading = Reading.of(ran.said)
+    if demuxer in _LENGTH_COUNTS and _ESTIMATED not in ran.complained:
+        _require_length(reading)
+    found = described(reading, container, video=content_type.startswith("video/"), settings=settings)
+    if found.duration_seconds > settings.max_duration_seconds:
+        raise DecodeRejected(
+            "too_long", f"{found.duration_seconds:,.0f} s; at most {settings.max_duration_seconds:,.0f}"
+        )
+    return found
+
+
+def _limits(settings: Settings, file: Path) -> Limits:
+    cpu = settings.decoder_timeout_seconds + file.stat().st_size / BYTES_PER_SECOND
+    return Limits(settings.decoder_memory_bytes, int(cpu) + 1, WALL_TO_CPU * cpu)
+
+
+def _arguments(settings: Settings, demuxer: str) -> list[str]:
+    return [
+        *("-v", "warning", "-threads", "1", "-f", demuxer, "-format_whitelist", demuxer),
+        *("-protocol_whitelist", "file", "-codec_whitelist", DECODERS),
+        *("-max_alloc", str(settings.decoder_memory_bytes // 2), "-max_pixels", str(settings.max_video_pixels)),
+        *("-max_streams", str(settings.max_streams), "-show_entries", _ENTRIES, "-of", "compact", INPUT),
+    ]
+
+
+def _require_content(ran: Ran) -> None:
+    for code, words, reason in _COMPLAINTS:
+        if re.search(words, ran.complained):
+            raise DecodeRejected(code, reason)
+    if not ran.good:
+        raise DecodeRejected("corrupt", "it can't be read")
+
+
+def _require_length(reading: Reading) -> None:
+    if reading.duration is not None and reading.duration - reading.measured > _LACKING_SECONDS:
+        raise DecodeRejected("truncated", f"it says {reading.duration:.1f} s and has {reading.measured:.1f} s")

@@ -1,0 +1,187 @@
+"""One run of one of FFmpeg's programs: started in its sandbox, bounded, and ended with all that it started."""
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from infra.decoder import DecodeRejected, DecoderUnavailable, SandboxUnavailable, sandbox
+from infra.decoder.spool import remove_names
+from infra.ffmpeg.confined import Limits, command, system_call_filter
+from infra.settings import Settings
+
+__all__ = ["Ends", "Ffmpeg", "Limits", "Ran"]
+
+CHUNK_BYTES = 256 * 1024
+HEAD_BYTES = 64 * 1024
+TAIL_BYTES = 1024 * 1024
+# What the sandbox's own programs say before FFmpeg runs: about this machine, never about the file.
+_NOT_FFMPEG = (b"bwrap: ", b"prlimit: ")
+_NO_PROGRAM = 127
+_SIGNALLED = 128  # as a shell and bubblewrap report it: and the signal's number
+
+
+@dataclass(slots=True)
+class Ends:
+    """The beginning and the end of what a program wrote: it may write without end, and little of it is kept.
+
+    Attributes:
+        head: The first `HEAD_BYTES`.
+        tail: The last `TAIL_BYTES`, at least, of what came after them.
+        cut: Whether something between them is missing.
+    """
+
+    head: bytes = b""
+    tail: bytearray = field(default_factory=bytearray)
+    cut: bool = False
+
+    def take(self, chunk: bytes) -> None:
+        """Add what was written."""
+        room = HEAD_BYTES - len(self.head)
+        self.head += chunk[:room]
+        self.tail += chunk[room:] if room > 0 else chunk
+        if len(self.tail) > 2 * TAIL_BYTES:
+            del self.tail[:-TAIL_BYTES]
+            self.cut = True
+
+    def lines(self) -> list[str]:
+        """All lines that were kept whole, an empty one where some are missing."""
+        if not self.cut:
+            return (self.head + bytes(self.tail)).decode(errors="replace").splitlines()
+        head = self.head.decode(errors="replace").splitlines()[:-1]
+        return [*head, "", *self.tail.decode(errors="replace").splitlines()[1:]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a run ended that was not ended by a limit or a crash.
+
+    Attributes:
+        good: Whether the program was content.
+        said: Its output.
+        complained: What it wrote to standard error: may quote the file, and is for nobody to read.
+    """
+
+    good: bool
+    said: list[str]
+    complained: str
+
+
+class Ffmpeg:
+    """Runs FFmpeg's programs, as many at once as there are decoders."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._slots = asyncio.Semaphore(settings.decoder_processes)
+
+    async def start(self) -> None:
+        """See that FFprobe runs here, confined, and take away what a killed process left.
+
+        Raises:
+            SandboxUnavailable: It can't be confined here; the message says what to do.
+            DecoderUnavailable: It can't run here.
+        """
+        remove_names(self.settings.work_dir)
+        seconds = self.settings.decoder_timeout_seconds
+        limits = Limits(self.settings.decoder_memory_bytes, int(seconds) + 1, 3 * seconds)
+        try:
+            # Any file will do.
+            ran = await self.run("ffprobe", ["-v", "error", "-show_program_version"], Path(__file__), limits)
+        except SandboxUnavailable:
+            raise
+        except (DecoderUnavailable, DecodeRejected) as error:
+            if self.settings.sandbox != "required":
+                raise DecoderUnavailable(f"FFprobe does not run: {error}") from error
+            raise SandboxUnavailable(sandbox.REMEDY.format(why=f"FFprobe does not run in it: {error}")) from error
+        if not ran.good:
+            raise DecoderUnavailable(f"FFprobe does not run: {ran.complained[:1000]}")
+
+    async def run(self, program: str, arguments: list[str], file: Path, limits: Limits) -> Ran:
+        """Run a program on a file, in a sandbox of its own. Cancelled, the program ends.
+
+        Args:
+            program: `ffprobe` or `ffmpeg`.
+            arguments: Its arguments; `confined.INPUT` among them is the file.
+            file: The file: see `infra.decoder.named`, for one without a name.
+            limits: What it may take.
+
+        Raises:
+            DecodeRejected: `decode_timeout`, `decode_crash`.
+            DecoderUnavailable: It could not be started; says nothing about the file.
+        """
+        async with self._slots:
+            system_calls = system_call_filter()
+            try:
+                return await _run(
+                    command(self.settings, program, arguments, file, system_calls, limits), system_calls, limits
+                )
+            finally:
+                os.close(system_calls)
+
+
+async def _run(line: list[str], system_calls: int, limits: Limits) -> Ran:
+    process = await _started(line, system_calls)
+    said, complained = Ends(), Ends()
+    try:
+        async with asyncio.timeout(limits.wall_seconds):
+            code = await _read(process, said, complained)
+    except TimeoutError:
+        raise DecodeRejected("decode_timeout", f"not done within {limits.wall_seconds:g} s") from None
+    finally:
+        await _ended(process)
+    return _outcome(code, said, complained, limits)
+
+
+async def _started(line: list[str], system_calls: int) -> asyncio.subprocess.Process:
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *line,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={},
+            cwd="/",
+            pass_fds=(system_calls,),
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except OSError as error:
+        raise DecoderUnavailable(f"{line[0]} could not be started: {error}") from error
+    except asyncio.CancelledError:
+        # Cancelled while it starts, asyncio would end the first process alone, not what that has started already.
+        await _ended(await starting)
+        raise
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Kill the process if it still runs; everything inside bubblewrap dies with it."""
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        await asyncio.shield(_read(process, Ends(), Ends()))
+
+
+async def _read(process: asyncio.subprocess.Process, said: Ends, complained: Ends) -> int:
+    """Take what it writes until it ends; only then are its pipes closed."""
+    assert process.stdout
+    assert process.stderr
+    await asyncio.gather(_drain(process.stdout, said), _drain(process.stderr, complained))
+    return await process.wait()
+
+
+async def _drain(stream: asyncio.StreamReader, into: Ends) -> None:
+    while chunk := await stream.read(CHUNK_BYTES):
+        into.take(chunk)
+
+
+def _outcome(code: int, said: Ends, complained: Ends, limits: Limits) -> Ran:
+    number = -code if code < 0 else code - _SIGNALLED
+    if complained.head.startswith(_NOT_FFMPEG) or code == _NO_PROGRAM:
+        raise DecoderUnavailable(complained.head.decode(errors="replace")[:1000])
+    if number in {signal.SIGXCPU, signal.SIGKILL}:
+        raise DecodeRejected("decode_timeout", f"it took more than {limits.cpu_seconds} s of CPU time")
+    if number > 0:
+        raise DecodeRejected("decode_crash", f"it ended by signal {number}")
+    return Ran(code == 0, said.lines(), "\n".join(complained.lines()))
