@@ -14,7 +14,7 @@ from cli.failures import PROBLEM, USAGE, CommandFailed
 from cli.output import emit, note, out
 from cli.worker import chosen
 from events import streams
-from events.bus import Change
+from events.bus import Bus, Change
 from infra.bucket import provision_bucket
 from infra.deploy.users import provision_users
 from infra.documents import Documents
@@ -42,15 +42,20 @@ async def make(found: Settings, *, prune: bool = False) -> list[Change]:
 
     Raises:
         BusError: NATS did not answer, or refused.
+        CommandFailed: what should be pruned is in use.
         FunctionsUnusable: somebody's functions can't be loaded.
         minio.error.S3Error: MinIO refused.
         DependencyDown: MongoDB did not answer.
     """
     functions = chosen([], found)
     async with connected(found, "provision") as bus:
-        changes = await streams.provision(
-            bus, application(), functions, retention(found), found.ack_wait_seconds, prune=prune
-        )
+        told = application(), functions, retention(found), found.ack_wait_seconds
+        changes = await streams.provision(bus, *told)
+        if prune and (extra := {change.what for change in changes if change.action == "extra"}):
+            await _unused(bus, extra)
+            pruned = await streams.provision(bus, *told, prune=True)
+            changes = [change for change in changes if change.action != "extra"]
+            changes += [change for change in pruned if change.action == "pruned"]
     # After the stream that takes its notifications: MinIO would lose or queue them.
     changes += _told(await asyncio.to_thread(provision_bucket, found))
     if not any(change.what.startswith("MinIO") for change in changes):
@@ -61,6 +66,26 @@ async def make(found: Settings, *, prune: bool = False) -> list[Change]:
     if not made:
         changes.append(Change(f"MongoDB indexes of {found.mongo_database}", "unchanged"))
     return changes
+
+
+async def _unused(bus: Bus, extra: set[str]) -> None:
+    """See that nobody works on what is extra: its function is installed elsewhere, and would miss all that comes.
+
+    Raises:
+        CommandFailed: Somebody does.
+    """
+    in_use = [
+        state.name
+        for stream in {what.removeprefix("consumer ").partition(".")[0] for what in extra}
+        for state in await bus.state(stream)
+        if state.waiting and f"consumer {stream}.{state.name}" in extra
+    ]
+    if in_use:
+        raise CommandFailed(
+            PROBLEM,
+            f"Nothing was pruned: workers elsewhere ask for the events of {', '.join(sorted(in_use))}. "
+            "Stop them first, or install these functions here.",
+        )
 
 
 def _told(lines: list[str]) -> list[Change]:

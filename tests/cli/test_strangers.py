@@ -47,7 +47,8 @@ def test_strangers_functions_run_by_the_stock_command(
 ) -> None:
     """Provisioned and run from a fresh environment they work on the next file, and say events of their own.
 
-    Such an event is stored, read by subscribers and replayed like any other; the file is as ready as it was.
+    Such an event is stored, read by subscribers and replayed like any other; the file is as ready as it was. Where the
+    functions aren't installed their consumers are nobody's, and can be pruned once nobody works on them.
     """
     operator, functions = installed.info.environment("operator"), installed.info.environment("functions")
     try:
@@ -77,11 +78,29 @@ def test_strangers_functions_run_by_the_stock_command(
                 return [event["run"] for event in known["events"] if event["type"] == labelled["type"]]
 
             eventually(lambda: told() == ["0", again["run"]])
+            # Not installed here, and at work elsewhere.
+            refused = installed.tidegate("provision", "--prune", "--json")
+            assert (refused.code, refused.json["error"]["code"]) == (1, "problem")
+            assert "Nothing was pruned: workers elsewhere ask for the events of label, thanks." in refused.err
+            assert set(consumers_of_nobody(installed)) == {"consumer MEDIA.label", "consumer MEDIA.thanks"}
+        assert installed.tidegate("upload", file).code == 0
+        left = "extra, not part of this version, 1 message waiting; --prune deletes it"
+        eventually(lambda: set(consumers_of_nobody(installed).values()) == {left})
     finally:
-        # Where the functions aren't installed, their consumers are nobody's.
-        pruned = installed.tidegate("provision", "--prune", "--json").json["changes"]
-    gone = [change["what"] for change in pruned if change["action"] == "pruned"]
-    assert sorted(gone) == ["consumer MEDIA.label", "consumer MEDIA.thanks"]
+        pruned = consumers_of_nobody(installed, "--prune")
+    assert pruned == {f"consumer MEDIA.{name}": "pruned, 1 message waiting" for name in ("label", "thanks")}
+    assert consumers_of_nobody(installed) == {}
+
+
+def consumers_of_nobody(installed: Installed, *options: str) -> dict[str, str]:
+    """What provisioning says of consumers whose functions are not installed here, by name."""
+    answer = installed.tidegate("provision", "--json", *options)
+    assert answer.code == 0, answer
+    return {
+        change["what"]: f"{change['action']}, {change['detail']}"
+        for change in answer.json["changes"]
+        if change["action"] in {"extra", "pruned"}
+    }
 
 
 def test_their_graph_is_whole(elsewhere: Environment) -> None:
