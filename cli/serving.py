@@ -125,7 +125,7 @@ def token(
 
 def bench(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="NAME", help="What to measure: documents or record.")],
+    what: Annotated[str, typer.Argument(metavar="NAME", help="What to measure: documents, record or scan.")],
 ) -> None:
     """Measure; everything after the name goes to the benchmark (try `tidegate bench documents --help`)."""
     from cli.benchmarks import bench as implementation

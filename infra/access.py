@@ -56,7 +56,9 @@ def policies(bucket: str) -> dict[str, dict[str, object]]:
 
 
 def _policy(*statements: dict[str, object]) -> dict[str, object]:
-    return {"Version": "2012-10-17", "Statement": list(statements)}
+    # What isn't denied here any user may do for itself: change its secret, and make further keys that outlive it.
+    itself = {"Effect": "Deny", "Action": ["admin:*"]}
+    return {"Version": "2012-10-17", "Statement": [*statements, itself]}
 
 
 def _allow(actions: Sequence[str], bucket: str, *keys: str) -> dict[str, object]:

@@ -243,6 +243,7 @@ class Objects:
             "Content-Type": content_type,
             "x-amz-copy-source": f"{path}?{version}" if version else path,
             "x-amz-metadata-directive": "REPLACE",
+            "x-amz-tagging-directive": "REPLACE",
             "x-amz-checksum-algorithm": "SHA256",
             **metadata_headers(metadata),
         }

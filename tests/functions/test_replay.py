@@ -78,6 +78,28 @@ async def test_new_signatures_condemn_a_ready_file(system: System) -> None:
         await only(system, media_id, "quarantine", "records")
 
 
+async def test_what_comes_after_the_condemnation_is_removed(system: System) -> None:
+    """A product that is written late, and a promotion that comes late, leave nothing of a condemned file either."""
+    body = b"Not known as evil yet: " + secrets.token_hex(12).encode()
+    async with working(system):
+        media_id = await ready(system, body)
+        promoted = await system.happens(media_id, "promoted")
+        key = promoted["data"]["original"]["key"]
+        await condemn(system.stack, body)
+        run = await system.replay("scan", await system.happens(media_id, "identified"))
+        await system.happens(media_id, "discarded", run)
+        await only(system, media_id, "quarantine", "records")
+        # As if a promote of before had copied again, and a function had been at work on a product meanwhile.
+        source = promoted["data"]["object"]
+        metadata = {"tidegate-source-version": source["version_id"], "tidegate-sha256": source["sha256"]}
+        await system.objects.put(key, body, content_type="text/plain", metadata=metadata)
+        await system.objects.put(f"permanent/{media_id}/page-1.webp", b"late", content_type="image/webp")
+        late = await system.replay("promote", await system.happens(media_id, "probed"))
+        await system.happens(media_id, "discarded", late)
+        await only(system, media_id, "quarantine", "records")
+        assert (await system.fold(media_id)).state() == "quarantined"
+
+
 async def test_replayed_scan_goes_all_the_way(system: System) -> None:
     """A replayed scan of a promoted file reads the original, and each function after it speaks in the new run."""
     async with working(system):
