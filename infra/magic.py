@@ -53,7 +53,8 @@ async def identify_content(pool: DecoderPool, size: int, read: Callable[[int, in
 
     Raises:
         DecodeRejected: `polyglot`: it is something else as well; `truncated` or `corrupt`: a zip without its end,
-            which says what it is; `decode_…`: the bytes killed or hung two children.
+            which says what it is; `bomb`: a zip that says it unpacks to too much; `decode_…`: the bytes killed or hung
+            two children.
         DecoderUnavailable: No child could be started.
     """
     if size == 0:
@@ -85,13 +86,19 @@ async def identify_file(pool: DecoderPool, file: int) -> str:
         DecodeRejected: The same, `polyglot` also where a file's middle says so.
         DecoderUnavailable: No child could be started.
     """
-    return _validated(await pool.run("identify", file, {"size": 0, "pieces": []})).found()
+    return _validated(await pool.run("identify", file, _budget(pool))).found()
 
 
 async def _ask(pool: DecoderPool, size: int, pieces: list[tuple[int, bytes]]) -> _Answer:
     spans: list[JsonValue] = [[offset, len(piece)] for offset, piece in pieces]
     inline = b"".join(piece for _, piece in pieces)
-    return _validated(await pool.run("identify", args={"size": size, "pieces": spans}, inline=inline))
+    args: dict[str, JsonValue] = {"size": size, "pieces": spans, **_budget(pool)}
+    return _validated(await pool.run("identify", args=args, inline=inline))
+
+
+def _budget(pool: DecoderPool) -> dict[str, JsonValue]:
+    """How much a zip may say that it unpacks to; the probe holds it to that."""
+    return {"max_bytes": pool.settings.max_archive_bytes, "max_ratio": pool.settings.max_archive_ratio}
 
 
 def _validated(result: dict[str, JsonValue]) -> _Answer:

@@ -12,6 +12,7 @@ from infra.magic import HEAD_BYTES, MOST_READS
 from infra.settings import Settings
 from tests.infra.identifying import Reader
 from tests.samples import documents
+from tests.samples.archives import docx
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -195,6 +196,13 @@ async def test_a_document_takes_one_small_read(pool: DecoderPool, body: bytes) -
     reader = Reader(body)
     assert await reader.identify(pool) in {"application/pdf", "text/plain"}
     assert reader.reads == [(0, HEAD_BYTES)]
+
+
+async def test_a_zip_that_says_it_is_a_bomb_goes_no_further(pool: DecoderPool) -> None:
+    """What a document says it unpacks to is held against its size before ClamAV is asked to unpack it."""
+    with pytest.raises(DecodeRejected) as refused:
+        await _found(pool, docx({"word/media/image1.bmp": bytes(64 * 2**20)}))
+    assert refused.value.code == "bomb"
 
 
 async def test_a_decoder_that_asks_for_what_is_not_there(pool: DecoderPool, monkeypatch: pytest.MonkeyPatch) -> None:

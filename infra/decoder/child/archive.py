@@ -72,10 +72,7 @@ class Archive:
             seen.add(entry.name.casefold())
             self.entries[entry.name] = entry
         self.unpacked = sum(entry.size for entry in self.entries.values())
-        if self.unpacked > max_bytes:
-            raise Rejected("bomb", f"it unpacks to {self.unpacked:,} bytes; at most {max_bytes:,} are accepted")
-        if self.unpacked > HARMLESS_BYTES and self.unpacked > size * max_ratio:
-            raise Rejected("bomb", f"it unpacks to more than {max_ratio:g} times its size")
+        require_bounded(self.unpacked, size, max_bytes=max_bytes, max_ratio=max_ratio)
         self._require_apart()
 
     def chunks(self, name: str) -> Iterator[bytes]:
@@ -133,6 +130,18 @@ class Archive:
             end = data + entry.packed
         if end > self._directory_start:
             raise Rejected("bomb", "files inside overlap")
+
+
+def require_bounded(unpacked: int, size: int, *, max_bytes: int, max_ratio: float) -> None:
+    """Refuse a zip of `size` bytes that says it unpacks to too much.
+
+    Raises:
+        Rejected: `bomb`.
+    """
+    if unpacked > max_bytes:
+        raise Rejected("bomb", f"it unpacks to {unpacked:,} bytes; at most {max_bytes:,} are accepted")
+    if unpacked > HARMLESS_BYTES and unpacked > size * max_ratio:
+        raise Rejected("bomb", f"it unpacks to more than {max_ratio:g} times its size")
 
 
 def _entries(directory: bytes, count: int) -> Iterator[Entry]:

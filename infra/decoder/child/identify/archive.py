@@ -8,6 +8,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
+from ..archive import require_bounded
 from ..rejected import Rejected
 from . import package
 from .view import View
@@ -26,6 +27,8 @@ _LONGEST_MIMETYPE = 128
 _NAMES = 512
 _PDF_BYTES = 1024  # where readers of PDF look for its header
 
+_ELSEWHERE = 0xFFFFFFFF  # in a 64-bit field, which the probe reads
+
 _TYPES = b"[Content_Types].xml"
 _SIGNS_OF_A_DOCUMENT = (b"mimetype", _TYPES, b"_rels/", b"docProps/", b"word/", b"xl/", b"ppt/")
 # What else a zip may be, by an entry that no document has.
@@ -40,6 +43,7 @@ class _Entry(NamedTuple):
     name: bytes
     method: int
     packed: int
+    size: int
     at: int
 
 
@@ -47,7 +51,8 @@ def judge(view: View) -> str:
     """Say which document it is, or what else.
 
     Raises:
-        Rejected: `truncated`, `corrupt`, or `polyglot`: two of them at once, or something behind its end.
+        Rejected: `truncated`, `corrupt`, `bomb` by what it says itself (before ClamAV unpacks it: half a gigabyte of
+            zeros costs it five seconds), or `polyglot`: two of them at once, or something behind its end.
     """
     if b"%PDF-" in view.head[:_PDF_BYTES]:
         raise Rejected("polyglot", "a PDF begins in an archive")
@@ -56,6 +61,8 @@ def judge(view: View) -> str:
     if end is None:
         return ZIP
     entries = _entries(view, *end)
+    claimed = sum(entry.size for entry in entries if entry.size != _ELSEWHERE)
+    require_bounded(claimed, view.size, max_bytes=view.max_bytes, max_ratio=view.max_ratio)
     names = {entry.name for entry in entries}
     found = {kind for name, kind in _OTHERS.items() if name in names}
     if first == b"mimetype":
@@ -113,11 +120,11 @@ def _parsed(directory: bytes) -> list[_Entry]:
     entries: list[_Entry] = []
     at = 0
     while at + _ENTRY.size <= len(directory):
-        signature, method, packed, _, name, extra, comment, offset = _ENTRY.unpack_from(directory, at)
+        signature, method, packed, size, name, extra, comment, offset = _ENTRY.unpack_from(directory, at)
         if signature != b"PK\x01\x02":
             break
         at += _ENTRY.size
-        entries.append(_Entry(directory[at : at + name], method, packed, offset))
+        entries.append(_Entry(directory[at : at + name], method, packed, size, offset))
         at += name + extra + comment
     return entries
 

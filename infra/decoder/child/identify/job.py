@@ -13,16 +13,17 @@ def identify(file: int, args: dict[str, Any], inline: bytes) -> dict[str, Any]:
 
     Args:
         file: Descriptor of the whole file, which is then looked through from one end to the other; or -1.
-        args: `size` of the file; `pieces`: offset and length of each that is inline, the head first.
+        args: `size` of the file; `pieces`: offset and length of each that is inline, the head first; `max_bytes` and
+            `max_ratio` of a zip.
         inline: The pieces, one after another.
 
     Returns:
         `content_type`, or `need`: offset and length of what must be read before anything can be said.
 
     Raises:
-        Rejected: `polyglot`, or `truncated` or `corrupt` where a format can't be told otherwise.
+        Rejected: `polyglot`, `bomb`, or `truncated` or `corrupt` where a format can't be told otherwise.
     """
-    view, source = _opened(file) if file >= 0 else _received(args["size"], args["pieces"], inline)
+    view, source = _opened(file, args) if file >= 0 else _received(args, inline)
     while True:
         try:
             return {"content_type": _identified(view, source, near=file >= 0 or view.whole)}
@@ -32,20 +33,25 @@ def identify(file: int, args: dict[str, Any], inline: bytes) -> dict[str, Any]:
             view.add(need.offset, os.pread(file, need.length, need.offset))
 
 
-def _opened(file: int) -> tuple[View, Source]:
+def _opened(file: int, args: dict[str, Any]) -> tuple[View, Source]:
     def read(offset: int, length: int) -> bytes:
         return os.pread(file, length, offset)
 
     size = os.fstat(file).st_size
-    return View(size, [(0, read(0, HEAD_BYTES))]), Source(size, read)
+    return _view(size, [(0, read(0, HEAD_BYTES))], args), Source(size, read)
 
 
-def _received(size: int, spans: list[list[int]], inline: bytes) -> tuple[View, Source]:
+def _view(size: int, pieces: list[tuple[int, bytes]], args: dict[str, Any]) -> View:
+    return View(size, pieces, max_bytes=args["max_bytes"], max_ratio=args["max_ratio"])
+
+
+def _received(args: dict[str, Any], inline: bytes) -> tuple[View, Source]:
+    size = args["size"]
     pieces: list[tuple[int, bytes]] = []
-    for offset, length in spans:
+    for offset, length in args["pieces"]:
         pieces.append((offset, inline[:length]))
         inline = inline[length:]
-    view = View(size, pieces)
+    view = _view(size, pieces, args)
 
     def read(offset: int, length: int) -> bytes:
         return view.head[offset : offset + length]

@@ -19,11 +19,16 @@ class TooScattered(Exception):
 
 
 class View:
-    """A file by its size and the pieces of it that were read, the first of them its head."""
+    """A file by its size and the pieces of it that were read, the first of them its head.
 
-    def __init__(self, size: int, pieces: list[tuple[int, bytes]]) -> None:
+    `max_bytes` and `max_ratio`: how much it may say that it unpacks to, at most, and for its size.
+    """
+
+    def __init__(self, size: int, pieces: list[tuple[int, bytes]], *, max_bytes: int, max_ratio: float) -> None:
         self.size = size
         self.pieces = pieces
+        self.max_bytes = max_bytes
+        self.max_ratio = max_ratio
 
     @property
     def head(self) -> bytes:
