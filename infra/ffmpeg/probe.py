@@ -56,8 +56,8 @@ WALL_TO_CPU = 3  # a machine that has better things to do is not the file's faul
 # What FFmpeg says of a file, in the order in which it counts: https://github.com/FFmpeg/FFmpeg/tree/release/5.1, in
 # libavformat/{mov,matroskadec,demux,oggdec,options}.c, libavutil/{imgutils,mem}.c and libavcodec/avcodec.c.
 _COMPLAINTS: tuple[tuple[DecodeCode, str, str], ...] = (
-    ("decode_memory", r"Cannot allocate memory", "it takes more memory than it may"),
     ("too_many_streams", r"exceeds max_streams", "it has more tracks than are accepted"),
+    ("decode_memory", r"Cannot allocate memory", "it takes more memory than it may"),
     ("too_many_pixels", r"exceeds specified max pixel count", "its pictures have more pixels than are accepted"),
     ("unsupported_codec", r"Codec \(.{1,64}\) not on whitelist", "one of its tracks has a rare codec"),
     (

@@ -1,5 +1,6 @@
 """`probe`: the decoder gets every byte of the object, and who waits for a large one hears how far it is."""
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -11,10 +12,13 @@ from pydantic_core import from_json
 from events.errors import Reject
 from functions.probe import probe
 from infra.local.threaded import ThreadedStack
+from infra.settings import MIB
 from schemas.events import Probed, Scanned
 from schemas.probe import TextProbe
 from schemas.subjects import progress
+from schemas.types import TYPES
 from tests.functions.making import probed
+from tests.samples import av, documents, images, office
 from tests.system import System, connected, context, provisioned
 
 LINES = 40_000
@@ -28,10 +32,65 @@ async def system(stack: ThreadedStack) -> AsyncGenerator[System]:
         yield provided
 
 
-async def scanned(system: System, body: bytes) -> Scanned:
+async def scanned(system: System, body: bytes, content_type: str = "text/plain") -> Scanned:
     """What the function takes."""
     after = await probed(system, body)
-    return Scanned.after(after, verdict=after.verdict)
+    return Scanned.after(after, verdict=after.verdict, identity=TYPES[content_type])
+
+
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+GOOD = {
+    "image/png": images.image("plain.png"),
+    "image/jpeg": images.image("turned.jpg"),
+    "video/mp4": av.media("plain.mp4"),
+    "audio/mpeg": av.media("plain.mp3"),
+    "application/pdf": documents.pdf(),
+    DOCX: office.office("plain.docx"),
+    "application/vnd.oasis.opendocument.text": office.office("plain.odt"),
+}
+BAD: dict[str, tuple[str, bytes, str]] = {
+    "half a video": ("video/mp4", GOOD["video/mp4"][:20_000], "truncated"),
+    "half a photo": ("image/jpeg", GOOD["image/jpeg"][:1500], "truncated"),
+    "pixels": ("image/png", images.png(60_000, 60_000, pixels=b"0"), "too_many_pixels"),
+    "chunks": ("image/png", images.text_bomb(100_000_000), "bomb"),
+    "zip": (
+        DOCX,
+        office.with_parts(GOOD[DOCX], {"z": bytes(50 * MIB)}),
+        "bomb",
+    ),
+    "macros": (
+        DOCX,
+        office.with_parts(GOOD[DOCX], {"word/vbaProject.bin": b"x"}),
+        "active_content",
+    ),
+    "sound alone": ("video/mp4", av.made("sound.mp4", "-f", "lavfi", "-i", "sine=duration=1"), "type_mismatch"),
+}
+
+
+@pytest.mark.parametrize("content_type", GOOD)
+async def test_every_kind_is_probed(system: System, content_type: str) -> None:
+    """Images, video, audio, PDFs and office documents each get the probe of their kind."""
+    event = await scanned(system, GOOD[content_type], content_type)
+    async with connected(system) as services:
+        found = await probe(event, context(services))
+    kinds = {"image": "image", "video": "video", "audio": "audio"}
+    expected = kinds.get(event.identity.kind, "pdf" if content_type == "application/pdf" else "office")
+    assert found.probe.type == expected
+    assert Probed.model_validate_json(found.model_dump_json()) == found
+
+
+async def test_hostile_files_and_their_neighbours(system: System) -> None:
+    """Each is rejected with its code and a sentence that says what to do, while good files beside it are probed."""
+    good = [await scanned(system, body, content_type) for content_type, body in GOOD.items()]
+    bad = [await scanned(system, body, content_type) for content_type, body, _ in BAD.values()]
+    async with connected(system) as services:
+        ended = await asyncio.gather(
+            *(probe(event, context(services)) for event in [*bad, *good]), return_exceptions=True
+        )
+    refused, fine = ended[: len(bad)], ended[len(bad) :]
+    assert [getattr(each, "code", each) for each in refused] == [code for _, _, code in BAD.values()]
+    assert all(getattr(each, "reason", "").startswith("The ") for each in refused)
+    assert [isinstance(each, Probed) for each in fine] == [True] * len(good)
 
 
 async def test_progress_of_a_large_file(system: System, monkeypatch: pytest.MonkeyPatch) -> None:

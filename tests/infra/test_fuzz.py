@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+import pytest_asyncio
 
 from infra.decoder import (
     DecodeRejected,
@@ -24,6 +25,8 @@ from schemas.types import TYPES
 from tests.samples import av, documents, images, office
 from tests.samples.fuzz import variants
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 VARIANTS = 100
 SEED = os.environ.get("FUZZ_SEED", "tidegate")
 SETTINGS = Settings(decoder_timeout_seconds=5)
@@ -34,7 +37,7 @@ OFTEN = ("plain.mp4", "vp9.webm", "plain.mp3")
 Probing = Callable[[int], Awaitable[Model]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def pool() -> AsyncIterator[DecoderPool]:
     """Decoders as a worker has them."""
     started = DecoderPool(SETTINGS)

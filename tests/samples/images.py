@@ -53,7 +53,8 @@ def picture(width: int, height: int, mode: str = "RGB") -> Image.Image:
     grey = Image.effect_mandelbrot((width, height), (-2, -1.5, 1, 1.5), 60)
     if mode == "I;16":
         return Image.frombytes("I;16", (width, height), b"".join(bytes((value, value)) for value in grey.tobytes()))
-    return Image.merge("RGB", (grey, grey.rotate(180), grey.transpose(Image.Transpose.FLIP_LEFT_RIGHT))).convert(mode)
+    bands = (grey, grey.rotate(180), grey.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    return Image.merge(mode, (*bands, grey)) if mode == "RGBA" else Image.merge("RGB", bands).convert(mode)
 
 
 def saved(image: Image.Image, made: str, **options: Any) -> bytes:

@@ -128,7 +128,7 @@ def overlapping(count: int, unpacked: int) -> bytes:
     content = bytes(unpacked)
     packed = packer.compress(content) + packer.flush()
     local = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 8, 0, 0, zlib.crc32(content), len(packed), unpacked, 1, 0)
-    body = local + b"a" + packed
+    body = local + b"0" + packed
     directory = b"".join(
         struct.pack(
             "<4s6H3I5H2I",

@@ -1,10 +1,12 @@
 import os
+import zlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from infra.decoder import DecodeRejected, DecoderPool, probe_pdf, probe_text, unnamed_file
+from infra.settings import MIB, Settings
 from schemas.probe import PdfProbe, TextProbe
 from tests.samples import documents
 
@@ -81,6 +83,57 @@ async def test_pages_have_a_budget(pool: DecoderPool, file_of: Make) -> None:
     file = file_of(documents.pdf(4))
     assert (await probe_pdf(pool, file, max_pages=4)).pages == 4
     assert await _code(probe_pdf(pool, file, max_pages=3)) == "too_many_pages"
+
+
+def _pdf(*objects: bytes, root: int = 1) -> bytes:
+    """A PDF of these objects with a good cross-reference table."""
+    body, offsets = b"%PDF-1.7\n", list[int]()
+    for number, content in enumerate(objects, start=1):
+        offsets.append(len(body))
+        body += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    count = len(objects) + 1
+    end = b"trailer\n<</Size %d/Root %d 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (count, root, len(body))
+    return body + b"xref\n0 %d\n0000000000 65535 f \n" % count + table + end
+
+
+def _packed(unpacked: int, fields: bytes) -> bytes:
+    """A stream object that unpacks, twice packed, to so many bytes."""
+    packed = zlib.compress(zlib.compress(bytes(unpacked), 9), 9)
+    return b"<<%s/Filter[/FlateDecode/FlateDecode]/Length %d>>stream\n%s\nendstream" % (fields, len(packed), packed)
+
+
+PAGE = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]%s>>"
+ONE_PAGE = (b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Count 1/Kids[3 0 R]>>")
+LOOP = (ONE_PAGE[0], b"<</Type/Pages/Count 4000/Kids[2 0 R 2 0 R 2 0 R]>>")
+COUNT = (ONE_PAGE[0], b"<</Type/Pages/Count 900000000/Kids[3 0 R]>>", PAGE % b"")
+DEPTH = (*ONE_PAGE, PAGE % (b"/A " + b"[" * 200_000 + b"]" * 200_000))
+
+
+async def test_a_pdf_bomb_is_refused(file_of: Make) -> None:
+    """A page, or a stream of objects, that unpacks to more memory than there may be; a page tree of nothing but itself.
+
+    Pdfium ends itself when it gets no more memory, and so its child.
+    """
+    pool = DecoderPool(Settings(decoder_memory_bytes=256 * MIB))
+    await pool.start()
+    for content in (
+        _pdf(*ONE_PAGE, PAGE % b"/Contents 4 0 R", _packed(300_000_000, b"")),
+        _pdf(b"<</Type/Catalog/Pages 7 0 R>>", _packed(300_000_000, b"/Type/ObjStm/N 100000/First 4")),
+        _pdf(*LOOP),
+    ):
+        assert len(content) < 100_000
+        assert await _code(probe_pdf(pool, file_of(content))) in {"corrupt", "decode_crash", "decode_memory"}
+        assert (await probe_pdf(pool, file_of(documents.pdf()))).pages == 1
+    await pool.aclose()
+
+
+@pytest.mark.parametrize("objects", [COUNT, DEPTH], ids=["count", "depth"])
+async def test_a_pdf_that_only_boasts_is_read_as_it_is(
+    pool: DecoderPool, file_of: Make, objects: tuple[bytes, ...]
+) -> None:
+    """Pages that are not there are not counted; arrays too deep are no arrays."""
+    assert (await probe_pdf(pool, file_of(_pdf(*objects)))).pages == 1
 
 
 async def test_an_impossible_result_is_not_believed(pool: DecoderPool, file_of: Make, monkeypatch: Any) -> None:
