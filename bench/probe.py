@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pillow_heif
 import uvloop
 from PIL import Image
 from rich.console import Console
@@ -25,6 +26,8 @@ from infra import logs
 from infra.decoder import DecoderPool, named, probe_image, probe_pdf, unnamed_file
 from infra.ffmpeg import Ffmpeg, probe_recording
 from schemas.model import Model
+
+pillow_heif.register_heif_opener()  # pyright: ignore[reportUnknownMemberType] -- untyped keywords
 
 Probing = Callable[[int], Awaitable[Model]]
 
@@ -67,6 +70,7 @@ async def measure(rounds: int) -> dict[str, dict[str, float]]:
 
     files: dict[str, tuple[bytes, Probing]] = {
         "JPEG of 12 MP": (photo(PHOTO, "JPEG", quality=85), lambda file: probe_image(pool, file, "image/jpeg")),
+        "HEIC of 12 MP": (photo(PHOTO, "HEIF"), lambda file: probe_image(pool, file, "image/heic")),
         "PNG of 1 MP": (photo((1200, 900), "PNG"), lambda file: probe_image(pool, file, "image/png")),
         "MP4 of 10 s": (video("-movflags", "+faststart"), recording),
         "PDF of 100 KB": (unique_pdf(SEED), lambda file: probe_pdf(pool, file)),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from events.errors import Reject
 from events.registry import function
 from infra.context import Context
-from infra.decoder import named, probe_image, probe_office, probe_pdf, probe_text, unnamed_file
+from infra.decoder import named, probe_image, probe_office, probe_pdf, probe_text, require_whole_ogg, unnamed_file
 from infra.ffmpeg import probe_recording
 from infra.magic import identify_file
 from schemas.events import Probed, Scanned
@@ -43,6 +43,8 @@ async def probe(event: Scanned, ctx: Context) -> Probed:
 
 
 async def _read(identity: Identity, ctx: Context, file: int) -> Probe:
+    if identity.content_type == "audio/ogg":
+        await require_whole_ogg(ctx.decoders, file)
     if identity.kind in {"audio", "video"}:
         with named(file) as path:
             return await probe_recording(ctx.ffmpeg, path, identity.content_type)

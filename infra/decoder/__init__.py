@@ -2,7 +2,7 @@
 
 from infra.decoder.errors import DecodeCode, DecodeRejected, DecoderUnavailable, SandboxUnavailable
 from infra.decoder.pool import DecoderPool
-from infra.decoder.probes import probe_image, probe_office, probe_pdf, probe_text
+from infra.decoder.probes import probe_image, probe_office, probe_pdf, probe_text, require_whole_ogg
 from infra.decoder.spool import named, unnamed_file
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "probe_office",
     "probe_pdf",
     "probe_text",
+    "require_whole_ogg",
     "unnamed_file",
 ]

@@ -9,6 +9,8 @@ from typing import Self
 _FIELD = re.compile(r"((?:[^|\\]|\\.)*)(?:\||$)")
 _UNKNOWN = {"", "N/A", "unknown", "0/0"}
 
+MOST_BEYOND = 1.5  # of what is there, with a second to spare: a last still picture may last
+
 Fields = dict[str, str]
 
 
@@ -67,8 +69,10 @@ class Reading:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts: measured where the file doesn't say."""
-        return self.measured if self.duration is None else max(0.0, self.duration)
+        """How long it lasts: measured where the file doesn't say, or says what it can't know (an AVI from a pipe)."""
+        if self.duration is None or self.duration > MOST_BEYOND * self.measured + 1:
+            return self.measured
+        return max(0.0, self.duration)
 
     @property
     def measured(self) -> float:

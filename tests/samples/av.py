@@ -61,6 +61,12 @@ def made(name: str, *arguments: str) -> bytes:
         return output.read_bytes()
 
 
+def piped(*arguments: str) -> bytes:
+    """Let FFmpeg make a file in a pipe, where it can't go back to write how long it became."""
+    command = ["ffmpeg", "-nostdin", "-loglevel", "error", *arguments, "pipe:1"]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
 def sampled(good: bytes, count: int) -> bytes:
     """An MP4 of one track whose table says that it has so many frames, of one byte each."""
     for name, table in (

@@ -1,6 +1,6 @@
 """What a child can do, by name."""
 
-from . import image, office, pdf, text
+from . import image, office, pdf, text, whole
 from .confinement import confinement
 from .identify import identify
 
@@ -9,6 +9,7 @@ JOBS = {
     "text": text.probe,
     "image": image.probe,
     "office": office.probe,
+    "whole_ogg": whole.ogg,
     "identify": identify,
     "confinement": confinement,
 }

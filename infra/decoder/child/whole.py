@@ -1,9 +1,10 @@
-"""Whether an image file is all there and not built to hurt, from its outermost structure: before any decoder runs.
+"""Whether a file is all there and not built to hurt, from its outermost structure: before any decoder runs.
 
 PNG: https://www.w3.org/TR/png-3/#5DataRep. GIF: https://www.w3.org/Graphics/GIF/spec-gif89a.txt. WebP:
 https://developers.google.com/speed/webp/docs/riff_container. HEIC and AVIF: ISO/IEC 14496-12, section 4.2.
 """
 
+import os
 import struct
 from io import SEEK_CUR
 from typing import Any, BinaryIO
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO
 from .rejected import Rejected
 
 MOST_CHUNKS = 100_000  # a PNG of 800 MB with the usual 8 KiB a chunk; walking them takes 0.1 s
+LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes of Ogg: https://www.rfc-editor.org/rfc/rfc3533#section-6
 _SHORTER = "the file is shorter than it says"
 
 
@@ -94,6 +96,21 @@ def boxes(file: BinaryIO, size: int) -> tuple[int, int] | None:
         if position > size:
             raise Rejected("truncated", _SHORTER)
     raise Rejected("bomb", f"the file has more than {MOST_CHUNKS} boxes")
+
+
+def ogg(file: int, _args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
+    """See that the file ends where its last page does: a job, since FFmpeg takes what is there for all there was.
+
+    Raises:
+        Rejected: `truncated`.
+    """
+    size = os.fstat(file).st_size
+    tail = os.pread(file, LONGEST_PAGE, max(0, size - LONGEST_PAGE))
+    at = tail.rfind(b"OggS")
+    segments = tail[at + 27 : at + 27 + tail[at + 26]] if at >= 0 and len(tail) - at > 26 else b""  # noqa: PLR2004 -- a page's head
+    if not segments or len(tail) - at != 27 + len(segments) + sum(segments):
+        raise Rejected("truncated", "its last page is not all there")
+    return {}
 
 
 def _head(file: BinaryIO, layout: str) -> tuple[Any, ...]:

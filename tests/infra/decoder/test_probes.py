@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from infra.decoder import DecodeRejected, DecoderPool, probe_pdf, probe_text, unnamed_file
+from infra.decoder import DecodeRejected, DecoderPool, probe_pdf, probe_text, require_whole_ogg, unnamed_file
 from infra.settings import MIB, Settings
 from schemas.probe import PdfProbe, TextProbe
-from tests.samples import documents
+from tests.samples import av, documents
 
 Make = Callable[[bytes], int]
 
@@ -134,6 +134,15 @@ async def test_a_pdf_that_only_boasts_is_read_as_it_is(
 ) -> None:
     """Pages that are not there are not counted; arrays too deep are no arrays."""
     assert (await probe_pdf(pool, file_of(_pdf(*objects)))).pages == 1
+
+
+@pytest.mark.parametrize("name", ["vorbis.ogg", "opus.ogg"])
+async def test_an_ogg_cut_within_a_page_is_truncated(pool: DecoderPool, file_of: Make, name: str) -> None:
+    """Wherever the upload stopped, but at a page's very end."""
+    whole = av.media(name)
+    await require_whole_ogg(pool, file_of(whole))
+    for keep in (0, 1, 26, 27, len(whole) // 3, len(whole) - 1):
+        assert await _code(require_whole_ogg(pool, file_of(whole[:keep]))) == "truncated"
 
 
 async def test_an_impossible_result_is_not_believed(pool: DecoderPool, file_of: Make, monkeypatch: Any) -> None:

@@ -172,6 +172,22 @@ async def test_a_recording_cut_short_is_refused(ffmpeg: Ffmpeg, file_of: Make, n
         assert code in {"truncated", "corrupt"}
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("wav", ("-f", "lavfi", "-i", "sine=duration=1", "-f", "wav")),
+        ("avi", ("-f", "lavfi", "-i", "testsrc2=size=64x64:duration=1", "-c:v", "mpeg4", "-f", "avi")),
+        ("mkv", ("-f", "lavfi", "-i", "testsrc2=size=64x64:duration=1", "-c:v", "libx264", "-f", "matroska")),
+    ],
+)
+async def test_what_was_written_into_a_pipe_is_fine(
+    ffmpeg: Ffmpeg, file_of: Make, name: str, arguments: tuple[str, ...]
+) -> None:
+    """Its header could not know its length: what is there is measured."""
+    found = await probe_recording(ffmpeg, file_of(av.piped(*arguments)), CONTENT_TYPES[name])
+    assert found.duration_seconds == pytest.approx(1, abs=0.1)
+
+
 @pytest.mark.parametrize("content", [b"", b"\0", b"x" * 10_000], ids=["nothing", "one byte", "letters"])
 @pytest.mark.parametrize("content_type", ["video/mp4", "video/webm", "audio/mpeg", "audio/ogg", "audio/wav"])
 async def test_what_is_no_recording_is_refused(
