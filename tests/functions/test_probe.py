@@ -58,9 +58,9 @@ BAD: dict[str, tuple[str, bytes, str]] = {
         office.with_parts(GOOD[DOCX], {"z": bytes(50 * MIB)}),
         "bomb",
     ),
-    "macros": (
+    "controls": (
         DOCX,
-        office.with_parts(GOOD[DOCX], {"word/vbaProject.bin": b"x"}),
+        office.with_parts(GOOD[DOCX], {"word/activeX/activeX1.bin": b"x"}),
         "active_content",
     ),
     "sound alone": ("video/mp4", av.made("sound.mp4", "-f", "lavfi", "-i", "sine=duration=1"), "type_mismatch"),
