@@ -63,7 +63,6 @@ BAD: dict[str, tuple[str, bytes, str]] = {
         office.with_parts(GOOD[DOCX], {"word/activeX/activeX1.bin": b"x"}),
         "active_content",
     ),
-    "sound alone": ("video/mp4", av.made("sound.mp4", "-f", "lavfi", "-i", "sine=duration=1"), "type_mismatch"),
 }
 
 
