@@ -20,6 +20,7 @@ DecodeCode = Literal[
     "not_text",
     "type_mismatch",
     "bomb",
+    "unscannable",
     "active_content",
     "unsupported_codec",
     "decode_timeout",
@@ -41,6 +42,7 @@ SENTENCES: dict[DecodeCode, str] = {
     "not_text": "The file is no plain text: request the upload with its real type.",
     "type_mismatch": "The file holds something else than its type says: request the upload with its real type.",
     "bomb": "The file unpacks to far more than it should: save it anew, in a simpler form, and upload that.",
+    "unscannable": "The virus scanner can't be sure to see all of the file: open it, save it anew and upload that.",
     "active_content": "The document runs code, or fetches parts of itself, when it is opened: save it without macros, "
     "scripts and linked templates or objects, and upload that.",
     "unsupported_codec": "The file is coded in a way that can't be read here: convert it (to H.264 and AAC in an MP4, "

@@ -35,6 +35,10 @@ _ODF_MACROS = re.compile(r"^(Basic/(?!.*script-l[bc]\.xml$).*[^/]|Scripts/.*[^/]
 _EMBEDDED = re.compile(r"(^|/)embeddings/[^/]+$|^Object[^/]*/content\.xml$")
 _FONTS_ONLY = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 _SMALL_BYTES = 1024 * 1024
+_ZIP = b"PK\3\4"
+# Workbooks in documents and the like, held in memory while they are looked through.
+_LARGEST_INSIDE = 64 * 1024 * 1024
+_DEEPEST = 5
 
 
 def probe(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
@@ -50,10 +54,9 @@ def probe(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
     Raises:
         Rejected: `truncated`, `corrupt`, `encrypted`, `bomb`, `active_content`, `type_mismatch`.
     """
-    archive = Archive(file, max_entries=args["max_entries"], max_bytes=args["max_bytes"], max_ratio=args["max_ratio"])
-    for name in archive.entries:
-        for _ in archive.chunks(name):
-            pass
+    budget = {name: args[name] for name in ("max_entries", "max_bytes", "max_ratio")}
+    archive = Archive(file, **budget)
+    _look_through(archive, budget)
     name = args["format"]
     found = _ooxml(archive, name) if name in _MAIN_PARTS else _epub(archive) if name == "epub" else _odf(archive, name)
     embedded = sum(_EMBEDDED.search(entry) is not None for entry in archive.entries)
@@ -64,6 +67,21 @@ def probe(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
         "embedded_objects": embedded,
         **found,
     }
+
+
+def _look_through(archive: Archive, budget: dict[str, Any], level: int = 1) -> None:
+    """Unpack everything, and the archives in it: what hides in one of them from the scanner hides as well."""
+    for name in archive.entries:
+        inner = bytearray()
+        for chunk in archive.chunks(name):
+            if len(inner) < len(_ZIP) or inner.startswith(_ZIP):
+                inner += chunk
+            if len(inner) > _LARGEST_INSIDE and inner.startswith(_ZIP):
+                raise Rejected("unscannable", "an archive inside is too large to be looked into")
+        if inner.startswith(_ZIP):
+            if level == _DEEPEST:
+                raise Rejected("unscannable", "archives inside are nested too deeply")
+            _look_through(Archive(bytes(inner), **budget), budget, level + 1)
 
 
 def _ooxml(archive: Archive, name: str) -> Found:
