@@ -18,7 +18,9 @@ LIBRARIES_OF_WHEELS = ("pillow.libs", "pillow_heif.libs")
 LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
 MAGIC_DATABASES = ("/usr/share/misc", "/usr/share/file")
 
-WALLS = ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--chdir", "/")
+# No session of bubblewrap's own: who starts it has made one, without a terminal, and ends all of its process group.
+# What bubblewrap began in another session would outlive it where it is killed before that asked to die with it.
+WALLS = ("--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--clearenv", "--chdir", "/")
 
 REMEDY = (
     "Decoders must be sandboxed (TIDEGATE_SANDBOX=required), and bubblewrap can't do it here: {why}. Install "

@@ -13,6 +13,7 @@ import structlog
 
 _LAUNCH = Path(__file__).with_name("launch.py")
 _POLL_SECONDS = 0.01
+_STOPPING_SECONDS = 2.0
 _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 10.0
 _HEALTHY_SECONDS = 30.0  # a child that lived this long starts its backoff anew
@@ -27,6 +28,28 @@ Before = Callable[[], Awaitable[None]]
 
 class ProcessFailed(Exception):
     """A child ended, or did not get ready in time; the message ends with the tail of its log."""
+
+
+def freeze(pid: int) -> None:
+    """SIGSTOP a process, and return once every thread of it has stopped: a busy machine takes its time.
+
+    Raises:
+        ProcessFailed: It goes on for two seconds.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + _STOPPING_SECONDS
+    while any(state(task) not in "TtZX" for task in Path(f"/proc/{pid}/task").iterdir()):
+        if time.monotonic() > deadline:
+            raise ProcessFailed(f"process {pid} did not stop")
+        time.sleep(_POLL_SECONDS / 10)
+
+
+def state(task: Path) -> str:
+    """The state of a process or thread by its directory in /proc, as proc(5) has it; `X` once it is gone."""
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
 
 
 async def always_ready() -> bool:
@@ -117,7 +140,7 @@ class Process:
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and nothing answers."""
-        self._signal(signal.SIGSTOP)
+        freeze(self.pid)
 
     def thaw(self) -> None:
         """SIGCONT: undo `freeze`."""

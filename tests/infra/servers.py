@@ -25,6 +25,7 @@ from minio.minioadmin import MinioAdmin
 from minio.versioningconfig import VersioningConfig
 
 from infra.local.clamd import options
+from infra.local.process import freeze
 from infra.objects import Objects
 
 READY_SECONDS = 30.0
@@ -44,7 +45,7 @@ class Server:
 
     def freeze(self) -> None:
         """Stop it in place: it keeps its sockets and answers nothing."""
-        self.process.send_signal(signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def thaw(self) -> None:
         """Let it go on."""

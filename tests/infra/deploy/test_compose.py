@@ -312,6 +312,6 @@ def test_profile_only_changes_sizes() -> None:
         for key in set(service) - {"deploy", "environment", "command"}:
             assert service[key] == large[name][key], (name, key)
         changed = set(service.get("environment", {}).items()) - set(large[name].get("environment", {}).items())
-        assert {variable for variable, _ in changed} <= {"GOMEMLIMIT", "TIDEGATE_DECODER_PROCESSES"}, name
+        assert {variable for variable, _ in changed} <= {"GOMEMLIMIT", "TIDEGATE_DECODER_MEMORY_BYTES"}, name
         if name != "mongo":
             assert service["command"] == large[name]["command"], name
