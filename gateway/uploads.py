@@ -26,7 +26,7 @@ from schemas.subjects import FIRST_RUN, Subject, temp_key
 SOURCE: Final = "gateway"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Later events carry the same media beside what the functions found; an event has 64 KiB at most.
-LARGEST_REQUESTED: Final = 36 * 1024
+LARGEST_REQUESTED: Final = 40 * 1024
 # https://www.w3.org/TR/trace-context/#traceparent-header, version 00; anything else begins a new trace.
 _TRACE = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 

@@ -44,7 +44,7 @@ RejectCode = Literal[
 MOST_PRODUCTS = 32
 MOST_NAMED_OBJECTS = 8
 LONGEST_NAMED_KEY = 256
-"""With these, and a media of 36 KiB (the gateway takes no larger one), an event is never larger than 64 KiB."""
+"""With these, and a media of 40 KiB (the gateway takes no larger one), an event is never larger than 64 KiB."""
 
 Products = Annotated[tuple[Product, ...], Field(max_length=MOST_PRODUCTS)]
 

@@ -6,15 +6,15 @@ from pydantic import Field, StringConstraints
 
 from schemas.model import Model
 
-MOST_AUDIO_STREAMS = 8
-MOST_SUBTITLE_STREAMS = 8
-MOST_CHAPTERS = 12
+MOST_AUDIO_STREAMS = 6
+MOST_SUBTITLE_STREAMS = 6
+MOST_CHAPTERS = 6
 """So many are listed, of any number: with them, an event is never larger than 64 KiB."""
 
 Container = Literal["mp4", "mov", "3gp", "webm", "mkv", "avi", "mp3", "m4a", "aac", "flac", "ogg", "wav"]
-Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,24}$")]
-Profile = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 .:+()/@-]{1,32}$")]
-Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,16}$")]
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,20}$")]
+Profile = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 .:+()/@-]{1,24}$")]
+Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,12}$")]
 Rate = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,9}/[1-9][0-9]{0,9}$")]
 """Frames a second as an exact fraction, such as `30000/1001`; `fractions.Fraction` reads it."""
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]

@@ -135,12 +135,12 @@ def _chapter(fields: Fields) -> dict[str, float]:
 
 
 def _profile(value: str | None) -> str | None:
-    return re.sub(r"[^A-Za-z0-9 .:+()/@-]", " ", value)[:32] if value else None
+    return re.sub(r"[^A-Za-z0-9 .:+()/@-]", " ", value)[:24] if value else None
 
 
 def _language(stream: Fields) -> str | None:
     value = stream.get("tag:language", "")
-    return value if re.fullmatch(r"[A-Za-z0-9-]{1,16}", value) and value != "und" else None
+    return value if re.fullmatch(r"[A-Za-z0-9-]{1,12}", value) and value != "und" else None
 
 
 def _aspect(stream: Fields) -> Fraction:

@@ -32,9 +32,9 @@ LONGEST = {
     r"^[\x21-\x7e ]+$": '"' * 255,
     r"^[ -~]{1,64}$": '"' * 64,
     r"^[A-Za-z0-9;]{1,8}$": "x" * 8,
-    r"^[a-z0-9_-]{1,24}$": "x" * 24,
-    r"^[A-Za-z0-9 .:+()/@-]{1,32}$": "x" * 32,
-    r"^[A-Za-z0-9-]{1,16}$": "x" * 16,
+    r"^[a-z0-9_-]{1,20}$": "x" * 20,
+    r"^[A-Za-z0-9 .:+()/@-]{1,24}$": "x" * 24,
+    r"^[A-Za-z0-9-]{1,12}$": "x" * 12,
     r"^[1-9][0-9]{0,9}/[1-9][0-9]{0,9}$": "9999999999/9999999999",
 }
 
@@ -116,7 +116,7 @@ def test_subject_tells_what_and_whom(model: type[MediaEvent]) -> None:
 
 
 def _largest_media(media: Schema) -> Schema:
-    """The largest that the gateway takes: `requested` of at most 36 KiB."""
+    """The largest that the gateway takes: `requested` of at most 40 KiB."""
     audience: list[str] = []
     while len(json.dumps(media | {"audience": audience}, ensure_ascii=False).encode()) < LARGEST_REQUESTED - 1500:
         audience.append("\U0001f30a" * 255)
