@@ -225,7 +225,7 @@ async def test_no_file_comes_through_the_gateway(gateway: Running) -> None:
 async def test_the_largest_wish_fits_an_event_or_is_refused(gateway: Running) -> None:
     """File name, audience and context at their bounds are a 422, not an event that no function can carry on."""
     audience = [f"{number:0200}" for number in range(20)]
-    token, context = gateway.token(audiences=audience), {"a": "\U0001f4a9" * 7000}
+    token, context = gateway.token(audiences=audience), {"a": "\U0001f4a9" * 8100}
     assert (await gateway.upload(token=token, context=context, filename="\x01" * 1024)).status == 201
     answer = await gateway.upload(token=token, audience=audience, context=context, filename="\x01" * 1024)
     assert answer.status == 422
