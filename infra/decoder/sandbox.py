@@ -18,7 +18,7 @@ LIBRARIES_OF_WHEELS = ("pillow.libs", "pillow_heif.libs")
 LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
 MAGIC_DATABASES = ("/usr/share/misc", "/usr/share/file")
 
-WALLS = ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv", "--chdir", "/")
+WALLS = ("--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--clearenv", "--chdir", "/")
 
 REMEDY = (
     "Decoders must be sandboxed (TIDEGATE_SANDBOX=required), and bubblewrap can't do it here: {why}. Install "
@@ -55,7 +55,7 @@ def command(settings: Settings, channel: int, extra_jobs: Path | None = None) ->
     if not confined:
         return python
     visible = [CHILD, *packages, *([extra_jobs] if extra_jobs else [])]
-    return [bubblewrap(), *WALLS, *_binds(visible), "--remount-ro", "/", "--", *python]
+    return [bubblewrap(), *WALLS, "--new-session", *_binds(visible), "--remount-ro", "/", "--", *python]
 
 
 def bubblewrap() -> str:

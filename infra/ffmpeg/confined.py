@@ -67,6 +67,8 @@ def command(
     for path in (*sandbox.LIBRARIES, ALTERNATIVES):
         binds += ["--ro-bind-try", path, path]
     binds += ["--ro-bind", str(file), INPUT, "--remount-ro", "/"]
+    # No --new-session: started in one of its own, and refused to leave its group, everything dies with the group. By
+    # --die-with-parent alone, what bubblewrap has just begun survives it for ever.
     return [*bounded, sandbox.bubblewrap(), *sandbox.WALLS, *filtered, *binds, "--", tool, *arguments]
 
 
