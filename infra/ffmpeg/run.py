@@ -157,7 +157,7 @@ async def _started(line: list[str], system_calls: int) -> asyncio.subprocess.Pro
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
-    """Kill the process if it still runs; everything inside bubblewrap dies with it."""
+    """Kill the process if it still runs, with its whole group: nothing that it started can have left that."""
     if process.returncode is None:
         os.killpg(process.pid, signal.SIGKILL)
         await asyncio.shield(_read(process, Ends(), Ends()))
