@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.local.process import freeze
+
 COMMAND = (str(Path(sys.executable).with_name("tidegate")),)
 SECONDS = 60.0
 
@@ -98,6 +100,21 @@ def processes_of(data: Path) -> dict[int, str]:
             if os.fsencode(data) in command + (entry / "environ").read_bytes():
                 found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
     return found
+
+
+def pid_of(data: Path, words: str) -> int:
+    """A process of a stack, by words of its command line, as soon as there is one."""
+    return eventually(lambda: next((pid for pid, line in processes_of(data).items() if words in line), 0))
+
+
+@contextmanager
+def frozen(pid: int) -> Generator[None]:
+    """SIGSTOP a process while the block lasts."""
+    freeze(pid)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 30) -> Any:

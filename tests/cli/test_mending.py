@@ -1,9 +1,6 @@
 """`dead`, `functions` and `health`: what is wrong is named, and can be tried again."""
 
-import os
-import signal
-from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ from events.nats import NatsBus
 from events.registry import Registry, function, load
 from schemas.events import Deleted, Identified, Probed, Requested, Scanned
 from tests.cli.conftest import Installed
-from tests.cli.running import eventually, processes_of, tidegate
+from tests.cli.running import eventually, frozen, pid_of, tidegate
 
 
 async def bury(installed: Installed, event: dict[str, Any] | None) -> DeadLetter:
@@ -229,17 +226,6 @@ def test_the_graph_is_in_the_order_of_a_file_s_way() -> None:
     assert [name for name in names if name in way] == way
 
 
-@contextmanager
-def frozen(installed: Installed, words: str) -> Generator[None]:
-    """SIGSTOP a process of the installation while the block lasts."""
-    pid = next(pid for pid, command in processes_of(installed.data).items() if words in command)
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 @pytest.mark.faults
 @pytest.mark.parametrize(
     ("name", "words"),
@@ -253,7 +239,7 @@ def frozen(installed: Installed, words: str) -> Generator[None]:
 )
 def test_health_names_a_frozen_server(installed: Installed, name: str, words: str) -> None:
     """Whatever does not answer is named, with exit code 3; thawed, all is well again."""
-    with frozen(installed, words):
+    with frozen(pid_of(installed.data, words)):
         answer = installed.tidegate("health", "--json")
         assert answer.code == 3
         assert answer.json["down"] == [name]

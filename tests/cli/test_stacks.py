@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -14,14 +12,9 @@ import pytest
 from infra.local.state import StackInfo
 from infra.tokens import issue
 from tests.cli.conftest import Installed
-from tests.cli.running import eventually, processes_of, tidegate, up
+from tests.cli.running import eventually, frozen, pid_of, tidegate, up
 
 WORDS = {"nats": "nats-server", "minio": "minio server", "mongo": "mongod", "clamd": "clamd --foreground"}
-
-
-def pid_of(data: Path, words: str) -> int:
-    """A process of a stack, by words of its command line."""
-    return eventually(lambda: next((pid for pid, line in processes_of(data).items() if words in line), 0))
 
 
 def sent(info: StackInfo, body: bytes) -> str:
@@ -41,16 +34,6 @@ def state(installed: Installed, media_id: str) -> Any:
     """Where a media is, by the operator's own command; None while a server is down."""
     answer = installed.tidegate("trace", media_id, "--json")
     return answer.json["state"] if answer.code == 0 else None
-
-
-@contextmanager
-def frozen(pid: int) -> Generator[None]:
-    """SIGSTOP while the block lasts."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.faults
