@@ -27,7 +27,8 @@ from infra.objects import Objects
 from infra.records import known_fold
 from infra.settings import Settings
 from schemas.document import TERMINAL_STATES, CloudEvent
-from schemas.events import Failed, MediaEvent, Rejected
+from schemas.events import Failed, MediaEvent, Rejected, Skipped
+from schemas.media import Product
 from schemas.model import LANES
 from schemas.notification import Notification
 from schemas.subjects import Subject
@@ -188,8 +189,18 @@ def filters(model: type[Any], kinds: tuple[str, ...], lane: str) -> tuple[str, .
 
 
 async def rejected(function: Function, _envelope: Envelope, event: Any, error: Any) -> Event | None:
-    """A function's refusal, as an event."""
+    """A function's refusal, as an event: of a promoted file it refuses one product, not the file."""
     refusal = cast("Reject", error)
+    if function.products:
+        product = function.products[0]
+        return Skipped(
+            media=event.media,
+            identity=event.identity,
+            product=product,
+            required=is_required(event, product),
+            code=refusal.code,
+            reason=refusal.reason[:2000],
+        )
     return Rejected(
         media=event.media,
         object=event.object,
@@ -209,11 +220,18 @@ def failed(function: Function, _envelope: Envelope, event: Any, letter: DeadLett
         media=event.media,
         function=function.name,
         products=function.products,
+        required=not function.products or any(is_required(event, product) for product in function.products),
         dead_letter=letter.letter_id,
         error=f"{letter.error}: {letter.message}"[:2000],
         object=getattr(event, "object", None),
         identity=getattr(event, "identity", None),
     )
+
+
+def is_required(event: Any, product: str) -> bool:
+    """Whether a media's profile requires a product; one that it doesn't promise is required of nobody."""
+    promised: tuple[Product, ...] = getattr(event, "products", ())
+    return any(each.required for each in promised if each.name == product)
 
 
 def notified(message: Message) -> tuple[Envelope, Notification]:

@@ -1,5 +1,33 @@
 """What happens to a file: one module, one function. Importing this package registers them all."""
 
-from functions import discard, finish, identify, probe, promote, receive, record, scan, sweep
+from functions import (
+    audio,
+    discard,
+    document,
+    finish,
+    identify,
+    image,
+    probe,
+    promote,
+    receive,
+    record,
+    scan,
+    sweep,
+    video,
+)
 
-__all__ = ["discard", "finish", "identify", "probe", "promote", "receive", "record", "scan", "sweep"]
+__all__ = [
+    "audio",
+    "discard",
+    "document",
+    "finish",
+    "identify",
+    "image",
+    "probe",
+    "promote",
+    "receive",
+    "record",
+    "scan",
+    "sweep",
+    "video",
+]

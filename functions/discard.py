@@ -6,15 +6,18 @@ from infra.context import Context
 from infra.errors import Gone
 from infra.objects import SOURCE_SHA256, SOURCE_VERSION
 from schemas.document import TOMBSTONES, event_name
-from schemas.events import Deleted, Discarded, MediaEvent, Overwritten, Promoted, Quarantined, Rejected
+from schemas.events import Deleted, Discarded, Done, MediaEvent, Overwritten, Promoted, Quarantined, Rejected
 from schemas.objects import ObjectRef
 from schemas.subjects import happened, quarantine_key, temp_key
 
 
 @function(
-    on=Promoted | Rejected | Quarantined | Overwritten | Deleted, timeout=300, concurrency=8, announces_failure=False
+    on=Promoted | Rejected | Quarantined | Overwritten | Deleted | Done,
+    timeout=300,
+    concurrency=8,
+    announces_failure=False,
 )
-async def discard(event: MediaEvent, ctx: Context) -> Discarded:
+async def discard(event: MediaEvent, ctx: Context) -> Discarded | None:
     """Delete the objects that this event made needless."""
     media_id = event.media.media_id
     match event:
@@ -29,13 +32,15 @@ async def discard(event: MediaEvent, ctx: Context) -> Discarded:
             return Discarded.of(event, gone)
         case Promoted():
             gone = [await _remove(event.object, ctx)]
-            tombstones = [happened("quarantined", media_id), happened("deleted", media_id)]
-            # Asked together with the input itself: whoever knows that is not behind.
-            past = await ctx.history.last(*tombstones, happened("promoted", media_id))
-            if any(event_name(fact) in TOMBSTONES for fact in past):
-                # It came late: the media was condemned or deleted while it was being promoted.
+            if await _came_late(event, ctx):
                 gone += await _remove_all(media_id, ctx)
             return Discarded.of(event, gone)
+        case Done():
+            if await _came_late(event, ctx):
+                return Discarded.of(event, await _remove_all(media_id, ctx))
+            if event.product != "stream":
+                return None
+            return Discarded.of(event, await _remove_all(media_id, ctx, "work"))
         case Rejected() | Overwritten():
             gone = [await _remove(event.object, ctx)]
             return Discarded.of(event, gone, subject_version=event.object.version_id)
@@ -75,11 +80,20 @@ async def _kept(event: Quarantined, ctx: Context) -> ObjectRef | None:
     return None
 
 
-async def _remove_all(media_id: str, ctx: Context) -> list[ObjectRef]:
+async def _came_late(event: MediaEvent, ctx: Context) -> bool:
+    """Whether the media was condemned or deleted while this was being made."""
+    media_id = event.media.media_id
+    tombstones = [happened(name, media_id) for name in TOMBSTONES]
+    # Asked together with the input itself: whoever knows that is not behind.
+    past = await ctx.history.last(*tombstones, happened(event.event, media_id))
+    return any(event_name(fact) in TOMBSTONES for fact in past)
+
+
+async def _remove_all(media_id: str, ctx: Context, *places: str) -> list[ObjectRef]:
     """Everything made of a media: its original, every product, its work in progress."""
     gone: list[ObjectRef] = []
-    for prefix in (f"permanent/{media_id}/", f"work/{media_id}/"):
-        async for entry in ctx.objects.list(prefix):
+    for place in places or ("permanent", "work"):
+        async for entry in ctx.objects.list(f"{place}/{media_id}/"):
             gone.append(ObjectRef(bucket=ctx.objects.bucket, key=entry.key, size=entry.size))
             await ctx.objects.delete(entry.key)
             failpoint("discard.removed")

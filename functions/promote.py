@@ -9,6 +9,7 @@ from infra.object_headers import ObjectInfo
 from infra.objects import SOURCE_SHA256, SOURCE_VERSION
 from schemas.events import Probed, Promoted
 from schemas.objects import ObjectRef
+from schemas.profiles import promised
 from schemas.subjects import original_key
 
 CHANGED = "The file changed after it was checked: request a new upload, and send the file once."
@@ -40,7 +41,8 @@ async def promote(event: Probed, ctx: Context) -> Promoted:
         raise Reject("changed", CHANGED)
     else:
         original = ObjectRef(bucket=source.bucket, key=key, size=source.size, sha256=source.sha256)
-    return Promoted.after(event, original=original, products=())
+    products = promised(ctx.settings.profiles, event.identity, event.probe)
+    return Promoted.after(event, original=original, products=products)
 
 
 async def _copied(source: ObjectRef, key: str, content_type: str, ctx: Context) -> ObjectRef:

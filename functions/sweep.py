@@ -185,10 +185,11 @@ async def _waiting(media_id: str, ctx: Context) -> list[Invoke]:
         return []
     envelope = Envelope.model_validate(events[furthest])
     kind = EVENTS[furthest].model_validate(envelope.data).known_kind()
+    ended = {name for name, outcome in fold.products().items() if outcome is not None}
     return [
         Invoke(taker.name, envelope)
         for taker in registry.taking(EVENTS[furthest])
-        if not taker.kinds or kind in taker.kinds
+        if (not taker.kinds or kind in taker.kinds) and not ended.intersection(taker.products)
     ]
 
 

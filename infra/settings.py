@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from schemas.model import Kind
+from schemas.profiles import AudioProfile, DocumentProfile, ImageProfile, Profiles, VideoProfile
 from schemas.types import TYPES
 
 MIB = 1024 * 1024
@@ -55,7 +56,7 @@ class Settings(BaseSettings):
     worker, the gateway's in a gateway and the operator's in a shell (`tidegate env --role`).
     """
 
-    model_config = SettingsConfigDict(env_prefix="TIDEGATE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="TIDEGATE_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
     secrets_dir: DirectoryPath | None = Field(
         default=None, description="Directory of files that hold settings, such as /run/secrets; one setting a file."
@@ -112,6 +113,10 @@ class Settings(BaseSettings):
         default=_types_of("document"),
         description="Document types accepted, comma separated; none: documents are refused.",
     )
+    images: ImageProfile = Field(default=ImageProfile(), description="What is made of pictures.")
+    video: VideoProfile = Field(default=VideoProfile(), description="What is made of videos.")
+    audio: AudioProfile = Field(default=AudioProfile(), description="What is made of sounds.")
+    documents: DocumentProfile = Field(default=DocumentProfile(), description="What is made of documents.")
     upload_expires_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] = Field(
         default=900, description="How long a presigned upload is valid."
     )
@@ -257,6 +262,11 @@ class Settings(BaseSettings):
         if unknown := sorted(set(accepted) - set(known)):
             raise ValueError(f"{', '.join(unknown)} can't be checked here; what can is {', '.join(known)}")
         return accepted
+
+    @property
+    def profiles(self) -> Profiles:
+        """What each kind promises."""
+        return {"image": self.images, "video": self.video, "audio": self.audio, "document": self.documents}
 
     @property
     def accepted(self) -> frozenset[str]:

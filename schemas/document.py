@@ -19,7 +19,10 @@ _NAMES = {kind: model.event for kind, model in BY_TYPE.items()}
 CloudEvent = dict[str, Any]
 """An envelope as JSON: id, type, source, subject, time, run, part, lane …, data."""
 
-FAILURES = frozenset({"rejected", "failed"})
+FAILURES = frozenset({"rejected", "failed", "skipped"})
+_REFUSALS = frozenset({"rejected", "failed"})
+OUTCOMES = frozenset({"done", "skipped", "failed"})
+OF_PRODUCTS = frozenset({"done", "skipped", "playable"})
 TOMBSTONES = ("quarantined", "deleted")
 TERMINAL_STATES = frozenset({"ready", "rejected", "quarantined", "failed", "abandoned", "deleted"})
 KEPT_LOSERS = 32
@@ -129,10 +132,10 @@ class Fold:
                 return tombstone
         if self.named("promoted"):
             # The file is in permanent/: an earlier function's later failure (a replay's) doesn't take it back.
-            if any(event_name(event) == "failed" and _spoils_promoted(event) for event in self.cells.values()):
+            if any(event_name(event) in _SPOILING and _spoils_promoted(event) for event in self.cells.values()):
                 return "failed"
             return "ready" if self.named("ready") else "processing"
-        if ends := [event for event in self.cells.values() if event_name(event) in FAILURES]:
+        if ends := [event for event in self.cells.values() if event_name(event) in _REFUSALS]:
             # The newest run's word; within a run a refusal, since it takes the bytes that a retry would need.
             return max((event["run"], event_name(event)) for event in ends)[1]
         if self.named("identified", "scanned", "probed"):
@@ -141,6 +144,16 @@ class Fold:
             if self.named(name):
                 return state
         return "pending"
+
+    def products(self) -> dict[str, CloudEvent | None]:
+        """How far each promised product is: its `done`, `skipped` or `failed`; None: it is being made."""
+        promoted = self.named("promoted")
+        promised: list[dict[str, Any]] = promoted["data"].get("products", []) if promoted else []
+        outcomes: dict[str, CloudEvent | None] = {}
+        for product in promised:
+            cell = self.cells.get(product["name"])
+            outcomes[product["name"]] = cell if cell and event_name(cell) in OUTCOMES else None
+        return outcomes
 
     def digest(self) -> str:
         """A fingerprint of everything folded in."""
@@ -153,7 +166,7 @@ class Fold:
         """
         known: dict[str, Any] = {}
         for event in self.events():
-            if event_name(event) in EVENTS:
+            if event_name(event) in EVENTS and event_name(event) not in OF_PRODUCTS:
                 known |= event["data"]
         if "gateway" in self.cells:
             known["media"] = self.cells["gateway"]["data"]["media"]
@@ -187,6 +200,7 @@ class Fold:
         }
 
 
+_SPOILING = frozenset({"failed", "skipped"})
 PIPELINE = frozenset({"receive", "identify", "scan", "probe", "promote"})
 
 

@@ -13,6 +13,7 @@ from schemas.media import Identity, Media, Product, Verdict
 from schemas.model import Kind, Model, Name, Sentence, Token, VersionId
 from schemas.objects import ObjectRef
 from schemas.probe import Probe
+from schemas.renditions import MOST_RENDITIONS, Description, Rendition, SkipCode
 
 RejectCode = Literal[
     "foreign",
@@ -200,9 +201,48 @@ class Failed(MediaEvent):
     object: ObjectRef | None = None
     identity: Identity | None = None
 
+    def part(self) -> str | None:
+        """The product that is missing: made after all, it takes this one's place."""
+        return self.products[0] if self.products else None
+
     def variant(self) -> str:
         """Each dead letter is a failure of its own."""
         return f"{self.dead_letter}"
+
+
+class ProductEvent(MediaEvent):
+    """What is said of one product of a promoted media."""
+
+    identity: Identity
+    product: Token
+    required: bool = Field(description="Whether the media is of no use without it.")
+
+    def part(self) -> str | None:
+        """One outcome a product."""
+        return self.product
+
+
+class Done(ProductEvent):
+    """A product was made: its files are in permanent/."""
+
+    renditions: Annotated[tuple[Rendition, ...], Field(max_length=MOST_RENDITIONS)] = ()
+    description: Description | None = None
+
+
+class Skipped(ProductEvent):
+    """A product can't be made of this file: its fault, or its nature."""
+
+    code: SkipCode
+    reason: Sentence
+
+
+class Playable(MediaEvent):
+    """A video can be played already, in one quality; the others follow."""
+
+    informs: ClassVar[bool] = True
+
+    identity: Identity
+    renditions: Annotated[tuple[Rendition, ...], Field(max_length=MOST_RENDITIONS)] = ()
 
 
 class Ready(MediaEvent):
@@ -293,6 +333,9 @@ EVENTS: dict[str, type[MediaEvent]] = {
         Rejected,
         Quarantined,
         Failed,
+        Done,
+        Skipped,
+        Playable,
         Ready,
         Discarded,
         Abandoned,

@@ -34,11 +34,20 @@ from infra.settings import Settings
 from schemas.document import CloudEvent, Fold, event_name
 from schemas.events import Requested
 from schemas.media import Media
+from schemas.profiles import AudioProfile, DocumentProfile, ImageProfile, VideoProfile
 from schemas.subjects import everything, temp_key
 
 PATIENCE = 30.0
 
-FAST: dict[str, Any] = {
+NOTHING: dict[str, Any] = {
+    "images": ImageProfile(sizes="none", description="none"),
+    "video": VideoProfile(stream="none", poster="none", storyboard="none"),
+    "audio": AudioProfile(sound="none", waveform="none", tags="none"),
+    "documents": DocumentProfile(page="none"),
+}
+"""Profiles that promise nothing: `ready` follows `promoted`."""
+
+FAST: dict[str, Any] = NOTHING | {
     "ack_wait_seconds": 3.0,
     "retry_base_seconds": 0.1,
     "retry_max_seconds": 0.5,

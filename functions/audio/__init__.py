@@ -1,0 +1,3 @@
+"""What is made of audios."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""What is made of documents."""
+
+__all__: list[str] = []

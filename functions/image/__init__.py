@@ -1,0 +1,3 @@
+"""What is made of images."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""What is made of videos."""
+
+__all__: list[str] = []
