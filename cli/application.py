@@ -24,6 +24,7 @@ from infra.documents import Documents
 from infra.errors import DependencyDown, Gone
 from infra.ffmpeg import Ffmpeg
 from infra.objects import Objects
+from infra.originals import Originals
 from infra.records import known_fold
 from infra.settings import Settings
 from schemas.document import TERMINAL_STATES, CloudEvent
@@ -79,6 +80,7 @@ async def services(settings: Settings, bus: Bus) -> AsyncGenerator[Services]:
     decoders, ffmpeg = DecoderPool(settings), Ffmpeg(settings)
     documents = Documents.from_settings(settings)
     async with Objects.from_settings(settings) as objects:
+        originals = Originals(objects, settings.work_dir)
         try:
             await decoders.start()
             await ffmpeg.start()
@@ -88,6 +90,7 @@ async def services(settings: Settings, bus: Bus) -> AsyncGenerator[Services]:
                 clamd=Clamd.from_settings(settings),
                 decoders=decoders,
                 ffmpeg=ffmpeg,
+                originals=originals,
                 documents=documents,
                 history=StreamHistory(bus),
                 cursors=KvCursors(bus),
@@ -95,6 +98,7 @@ async def services(settings: Settings, bus: Bus) -> AsyncGenerator[Services]:
             )
         finally:
             await decoders.aclose()
+            await originals.aclose()
             await documents.aclose()
 
 

@@ -12,6 +12,7 @@ from infra.decoder import DecoderPool
 from infra.documents import Documents
 from infra.ffmpeg import Ffmpeg
 from infra.objects import Objects
+from infra.originals import Originals
 from infra.settings import Settings
 from schemas.document import CloudEvent
 from schemas.subjects import FIRST_RUN, progress
@@ -52,6 +53,7 @@ class Services:
     clamd: Clamd
     decoders: DecoderPool
     ffmpeg: Ffmpeg
+    originals: Originals
     documents: Documents
     history: History
     cursors: Cursors
@@ -110,6 +112,11 @@ class Context:
     def ffmpeg(self) -> Ffmpeg:
         """FFmpeg's programs, each run in a sandbox of its own."""
         return self.services.ffmpeg
+
+    @property
+    def originals(self) -> Originals:
+        """Promoted originals as files on the local disk."""
+        return self.services.originals
 
     @property
     def documents(self) -> Documents:

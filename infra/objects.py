@@ -1,10 +1,13 @@
 """The objects of one bucket: read, written, copied, deleted and listed through one thin async client."""
 
+import asyncio
 import copy
 import hashlib
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -41,6 +44,15 @@ class Copied:
     """What MinIO says of a copy it made: the ETag, and the SHA-256 (hexadecimal) it computed on the way."""
 
     etag: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What was written: its ETag, its size in bytes and its SHA-256 (hexadecimal)."""
+
+    etag: str
+    size: int
     sha256: str
 
 
@@ -222,6 +234,22 @@ class Objects:
         answer, _ = await self._s3.fetch(Request("PUT", key, "", headers, data, digest, self._patience(len(data))))
         return read_etag(answer)
 
+    async def put_file(self, key: str, path: Path, *, content_type: str) -> Stored:
+        """Write a file of any size as an object, in flat memory; what is there is replaced.
+
+        Args:
+            key: The object's key.
+            path: The file, which nobody changes meanwhile.
+            content_type: Its media type.
+
+        Raises:
+            OSError: The file can't be read.
+        """
+        size, digest = await asyncio.to_thread(_digest, path)
+        request = Request("PUT", key, "", {"Content-Type": content_type}, path, UNSIGNED, self._patience(size))
+        answer, _ = await self._s3.fetch(request)
+        return Stored(read_etag(answer), size, digest)
+
     async def copy(
         self, source: ObjectRef, key: str, *, content_type: str, metadata: Mapping[str, str] | None = None
     ) -> Copied:
@@ -328,6 +356,11 @@ class Objects:
 
     def _patience(self, size: int) -> float:
         return self._s3.patience + size / SLOWEST_BYTES_PER_SECOND
+
+
+def _digest(path: Path) -> tuple[int, str]:
+    with path.open("rb") as file:
+        return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:

@@ -8,6 +8,7 @@ import io
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree as ET
@@ -41,7 +42,7 @@ class Request(NamedTuple):
         key: The object's key, not escaped; empty: the bucket itself.
         query: Query string, escaped, each parameter as `name=value`.
         headers: Headers to send and sign, beside those that every request has.
-        body: Request body, or none.
+        body: Request body, the file that holds it, or none.
         body_sha256: The body's SHA-256 in hexadecimal, or `UNSIGNED`.
         patience: Seconds the whole exchange may take; 0: as long as bytes keep arriving.
     """
@@ -50,7 +51,7 @@ class Request(NamedTuple):
     key: str = ""
     query: str = ""
     headers: Mapping[str, str] = _NO_HEADERS
-    body: bytes | None = None
+    body: bytes | Path | None = None
     body_sha256: str = EMPTY_SHA256
     patience: float = 0
 
@@ -158,7 +159,9 @@ def down(error: BaseException) -> DependencyDown:
     return DependencyDown("minio", f"{type(error).__name__}: {error}"[:300])
 
 
-def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+def _payload(body: bytes | Path | None) -> bytes | io.BufferedIOBase | None:
+    if isinstance(body, Path):
+        return body.open("rb")  # aiohttp reads it in pieces, in a thread, and closes it
     # aiohttp wants a large body as a file, which it writes in pieces; small bytes go out with the headers.
     return io.BytesIO(body) if body is not None and len(body) > LARGE_BODY else body
 

@@ -1,7 +1,8 @@
 """The command line that runs one of FFmpeg's programs, confined by bubblewrap unless settings say otherwise.
 
 What the program sees: itself, the system's libraries and its one input, read-only. No network, no other process, no
-/proc, /dev, /home or /tmp, no environment, nowhere to write; of /etc the links that choose between libraries.
+/proc, /dev, /home or /tmp, no environment, nowhere to write but the one directory that a call may name; of /etc the
+links that choose between libraries.
 """
 
 import os
@@ -14,8 +15,10 @@ from infra.decoder.child.seccomp import filter_code
 from infra.settings import Settings
 
 INPUT = "/input"
+OUTPUT = "/output"
 ALTERNATIVES = "/etc/alternatives"  # Debian's libblas and liblapack, which FFmpeg loads, are links to links in there
-OPEN_FILES = 64
+OPEN_FILES = 256  # a package of many rungs and chunks
+NICENESS = "10"
 
 # Without bubblewrap an interpreter takes the rest from itself before it becomes the program.
 _WRAPPER = (
@@ -33,40 +36,55 @@ class Limits:
         memory_bytes: Address space.
         cpu_seconds: CPU time.
         wall_seconds: Time in all.
+        file_bytes: Size of each file that it writes.
     """
 
     memory_bytes: int
     cpu_seconds: int
     wall_seconds: float
+    file_bytes: int = 0
 
 
 def command(
-    settings: Settings, program: str, arguments: list[str], file: Path, system_calls: int, limits: Limits
+    settings: Settings,
+    program: str,
+    arguments: list[str],
+    file: Path,
+    system_calls: int,
+    limits: Limits,
+    *,
+    output: Path | None = None,
+    background: bool = False,
 ) -> list[str]:
     """Build the command line.
 
     Args:
         settings: Whether to sandbox.
         program: `ffprobe` or `ffmpeg`.
-        arguments: Its arguments; `INPUT` among them is the input.
+        arguments: Its arguments; `INPUT` among them is the input, `OUTPUT` and what begins with `OUTPUT/` is in the
+            directory for output.
         file: The input.
         system_calls: Descriptor of a file that holds the system call filter, which the process inherits.
         limits: What it may take.
+        output: The one directory that it may write to.
+        background: Whether everything else goes before it.
 
     Raises:
         SandboxUnavailable: A sandbox is required and there is no bubblewrap.
         DecoderUnavailable: The program, or the one that sets its limits, is not installed.
     """
-    tool, bounded = _installed(program), [*_bounded(limits), "--"]
+    tool = _installed(program)
+    bounded = [*([_installed("nice"), "-n", NICENESS] if background else []), *_bounded(limits), "--"]
     if settings.sandbox != "required":
-        visible = [str(file) if argument == INPUT else argument for argument in arguments]
+        visible = [_outside(argument, file, output) for argument in arguments]
         wrapper = _WRAPPER.format(package=str(sandbox.CHILD.parent))
         return [*bounded, str(sandbox.interpreter()), "-I", "-S", "-c", wrapper, tool, *visible]
     filtered = ["--seccomp", str(system_calls)] if filter_code(programs=True) else []
     binds = ["--ro-bind", tool, tool]
     for path in (*sandbox.LIBRARIES, ALTERNATIVES):
         binds += ["--ro-bind-try", path, path]
-    binds += ["--ro-bind", str(file), INPUT, "--remount-ro", "/"]
+    binds += ["--ro-bind", str(file), INPUT, *(["--bind", str(output), OUTPUT] if output else [])]
+    binds += ["--remount-ro", "/"]
     return [*bounded, sandbox.bubblewrap(), *sandbox.WALLS, *filtered, *binds, "--", tool, *arguments]
 
 
@@ -78,12 +96,20 @@ def system_call_filter() -> int:
     return file
 
 
+def _outside(argument: str, file: Path, output: Path | None) -> str:
+    if argument == INPUT:
+        return str(file)
+    if output and (argument == OUTPUT or argument.startswith(f"{OUTPUT}/")):
+        return f"{output}{argument.removeprefix(OUTPUT)}"
+    return argument
+
+
 def _bounded(limits: Limits) -> list[str]:
     return [
         _installed("prlimit"),
         f"--as={limits.memory_bytes}",
         f"--cpu={limits.cpu_seconds}",
-        "--fsize=0",
+        f"--fsize={limits.file_bytes}",
         f"--nofile={OPEN_FILES}",
         "--core=0",
     ]

@@ -1,8 +1,11 @@
 """One run of one of FFmpeg's programs: started in its sandbox, bounded, and ended with all that it started."""
 
 import asyncio
+import contextlib
+import errno
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from infra.decoder import DecodeRejected, DecoderUnavailable, SandboxUnavailable
 from infra.decoder.spool import remove_names
 from infra.ffmpeg.confined import Limits, command, system_call_filter
 from infra.settings import Settings
+from infra.workspace import remove_workspaces
 
 __all__ = ["Ends", "Ffmpeg", "Limits", "Ran"]
 
@@ -19,7 +23,11 @@ TAIL_BYTES = 1024 * 1024
 # What the sandbox's own programs say before FFmpeg runs: about this machine, never about the file.
 _NOT_FFMPEG = (b"bwrap: ", b"prlimit: ")
 _NO_PROGRAM = 127
+_NO_SPACE = "No space left on device"
 _SIGNALLED = 128  # as a shell and bubblewrap report it: and the signal's number
+
+
+OnLine = Callable[[str], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -69,7 +77,7 @@ class Ran:
 
 
 class Ffmpeg:
-    """Runs FFmpeg's programs, as many at once as there are decoders."""
+    """Runs FFmpeg's programs: quick ones as many at once as there are decoders, the rest as the CPU budget has it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -83,6 +91,7 @@ class Ffmpeg:
             DecoderUnavailable: It can't run here.
         """
         remove_names(self.settings.work_dir)
+        remove_workspaces(self.settings.work_dir)
         seconds = self.settings.decoder_timeout_seconds
         limits = Limits(self.settings.decoder_memory_bytes, int(seconds) + 1, 3 * seconds)
         try:
@@ -97,35 +106,52 @@ class Ffmpeg:
         if not ran.good:
             raise DecoderUnavailable(f"FFprobe does not run: {ran.complained[:1000]}")
 
-    async def run(self, program: str, arguments: list[str], file: Path, limits: Limits) -> Ran:
+    async def run(
+        self,
+        program: str,
+        arguments: list[str],
+        file: Path,
+        limits: Limits,
+        *,
+        output: Path | None = None,
+        on_line: OnLine | None = None,
+        background: bool = False,
+    ) -> Ran:
         """Run a program on a file, in a sandbox of its own. Cancelled, the program ends.
 
         Args:
             program: `ffprobe` or `ffmpeg`.
-            arguments: Its arguments; `confined.INPUT` among them is the file.
+            arguments: Its arguments; `confined.INPUT` among them is the file, `confined.OUTPUT` the directory, and what
+                begins with `/output/` is in there.
             file: The file: see `infra.decoder.named`, for one without a name.
             limits: What it may take.
+            output: The one directory that it may write to, files of at most `limits.file_bytes`; it may read there too.
+            on_line: Called with each line of its output (`-progress pipe:1`), in order.
+            background: Everything else on the machine goes before it, and it takes no decoder's place: for what runs
+                for long, as many at once as the CPU budget lets.
 
         Raises:
-            DecodeRejected: `decode_timeout`, `decode_crash`.
+            DecodeRejected: `decode_timeout`, `decode_crash`; `bomb`: it would write more than it may.
             DecoderUnavailable: It could not be started; says nothing about the file.
+            OSError: No space is left.
         """
-        async with self._slots:
+        async with contextlib.nullcontext() if background else self._slots:
             system_calls = system_call_filter()
+            line = command(
+                self.settings, program, arguments, file, system_calls, limits, output=output, background=background
+            )
             try:
-                return await _run(
-                    command(self.settings, program, arguments, file, system_calls, limits), system_calls, limits
-                )
+                return await _run(line, system_calls, limits, on_line)
             finally:
                 os.close(system_calls)
 
 
-async def _run(line: list[str], system_calls: int, limits: Limits) -> Ran:
+async def _run(line: list[str], system_calls: int, limits: Limits, on_line: OnLine | None) -> Ran:
     process = await _started(line, system_calls)
     said, complained = Ends(), Ends()
     try:
         async with asyncio.timeout(limits.wall_seconds):
-            code = await _read(process, said, complained)
+            code = await _read(process, said, complained, on_line)
     except TimeoutError:
         raise DecodeRejected("decode_timeout", f"not done within {limits.wall_seconds:g} s") from None
     finally:
@@ -163,17 +189,25 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
         await asyncio.shield(_read(process, Ends(), Ends()))
 
 
-async def _read(process: asyncio.subprocess.Process, said: Ends, complained: Ends) -> int:
+async def _read(
+    process: asyncio.subprocess.Process, said: Ends, complained: Ends, on_line: OnLine | None = None
+) -> int:
     """Take what it writes until it ends; only then are its pipes closed."""
     assert process.stdout
     assert process.stderr
-    await asyncio.gather(_drain(process.stdout, said), _drain(process.stderr, complained))
+    await asyncio.gather(_drain(process.stdout, said, on_line), _drain(process.stderr, complained))
     return await process.wait()
 
 
-async def _drain(stream: asyncio.StreamReader, into: Ends) -> None:
+async def _drain(stream: asyncio.StreamReader, into: Ends, on_line: OnLine | None = None) -> None:
+    rest = b""
     while chunk := await stream.read(CHUNK_BYTES):
         into.take(chunk)
+        if on_line is not None:
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[:CHUNK_BYTES]
+            for line in lines:
+                await on_line(line.decode(errors="replace"))
 
 
 def _outcome(code: int, said: Ends, complained: Ends, limits: Limits) -> Ran:
@@ -182,6 +216,11 @@ def _outcome(code: int, said: Ends, complained: Ends, limits: Limits) -> Ran:
         raise DecoderUnavailable(complained.head.decode(errors="replace")[:1000])
     if number in {signal.SIGXCPU, signal.SIGKILL}:
         raise DecodeRejected("decode_timeout", f"it took more than {limits.cpu_seconds} s of CPU time")
+    if number == signal.SIGXFSZ:
+        raise DecodeRejected("bomb", f"what is made of it has more than {limits.file_bytes:,} bytes")
     if number > 0:
         raise DecodeRejected("decode_crash", f"it ended by signal {number}")
-    return Ran(code == 0, said.lines(), "\n".join(complained.lines()))
+    ran = Ran(code == 0, said.lines(), "\n".join(complained.lines()))
+    if limits.file_bytes and code != 0 and _NO_SPACE in ran.complained:
+        raise OSError(errno.ENOSPC, "no space is left where temporary files live (TIDEGATE_WORK_DIR)")
+    return ran

@@ -1,0 +1,141 @@
+"""An original is fetched once for all who read it, checked, and gone when nobody needs it any more."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import originals as module
+from infra.errors import Gone
+from infra.objects import Objects
+from infra.originals import Changed, Originals
+from schemas.objects import ObjectRef
+from tests.infra.servers import BUCKET, MinioServer, minio_server
+
+BODY = os.urandom(1_000_000)
+
+
+@pytest.fixture(scope="module")
+def server() -> Generator[MinioServer]:
+    """One real MinIO."""
+    with minio_server() as running:
+        yield running
+
+
+@pytest.fixture
+async def objects(server: MinioServer) -> AsyncIterator[Objects]:
+    """A client of its bucket."""
+    async with server.objects() as client:
+        yield client
+
+
+@pytest.fixture
+async def ref(objects: Objects) -> ObjectRef:
+    """A promoted original."""
+    await objects.put("permanent/a/original.mp4", BODY, content_type="video/mp4")
+    digest = hashlib.sha256(BODY).hexdigest()
+    return ObjectRef(bucket=BUCKET, key="permanent/a/original.mp4", size=len(BODY), sha256=digest)
+
+
+def _files(directory: Path) -> list[Path]:
+    return list(directory.iterdir())
+
+
+class Counted:
+    """The store, with its reads counted."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self.reads = 0
+
+    @asynccontextmanager
+    async def open(self, ref: ObjectRef) -> AsyncGenerator[AsyncIterator[bytes]]:
+        """Read."""
+        self.reads += 1
+        async with self._objects.open(ref) as chunks:
+            yield chunks
+
+
+async def test_one_copy_for_all(objects: Objects, ref: ObjectRef, tmp_path: Path) -> None:
+    """Ten readers at once, and one right after them, are one read of the store."""
+    counted: Any = Counted(objects)
+    shared = Originals(counted, tmp_path)
+
+    async def read() -> bool:
+        async with shared.open(ref) as path:
+            return path.read_bytes() == BODY
+
+    assert all(await asyncio.gather(*(read() for _ in range(10))))
+    assert await read()
+    assert counted.reads == 1
+    await shared.aclose()
+    assert _files(tmp_path) == []
+
+
+async def test_gone_when_nobody_reads(
+    objects: Objects, ref: ObjectRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while without readers the copy is removed; the next reader has a new one."""
+    monkeypatch.setattr(module, "LINGER_SECONDS", 0.01)
+    counted: Any = Counted(objects)
+    shared = Originals(counted, tmp_path)
+    async with shared.open(ref):
+        assert len(_files(tmp_path)) == 1
+    while _files(tmp_path):  # noqa: ASYNC110 -- a directory says nothing when it goes
+        await asyncio.sleep(0.005)
+    async with shared.open(ref) as path:
+        assert path.stat().st_size == len(BODY)
+    assert counted.reads == 2
+    await shared.aclose()
+
+
+async def test_other_bytes_are_refused(objects: Objects, ref: ObjectRef, tmp_path: Path) -> None:
+    """What isn't what was promoted is read by nobody, and what isn't there says so; neither leaves a file."""
+    shared = Originals(objects, tmp_path)
+    with pytest.raises(Changed, match="was promoted"):
+        async with shared.open(ref.model_copy(update={"sha256": "0" * 64})):
+            pytest.fail("read")
+    with pytest.raises(Gone):
+        async with shared.open(ref.model_copy(update={"key": "permanent/none"})):
+            pytest.fail("read")
+    assert _files(tmp_path) == []
+    async with shared.open(ref) as path:
+        assert path.exists()
+    await shared.aclose()
+
+
+async def test_whoever_gives_up_leaves_the_others_theirs(objects: Objects, ref: ObjectRef, tmp_path: Path) -> None:
+    """One reader that is cancelled while the copy is made doesn't end it for a second one."""
+    shared = Originals(objects, tmp_path)
+
+    async def read() -> int:
+        async with shared.open(ref) as path:
+            return path.stat().st_size
+
+    first, second = asyncio.create_task(read()), asyncio.create_task(read())
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == len(BODY)
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await shared.aclose()
+    assert _files(tmp_path) == []
+
+
+async def test_a_file_is_put_as_it_is(objects: Objects, tmp_path: Path) -> None:
+    """Any size; what is said of it is true."""
+    for size in (0, 1, 5_000_000):
+        body = os.urandom(size)
+        (tmp_path / "file").write_bytes(body)
+        stored = await objects.put_file("permanent/a/thumb.webp", tmp_path / "file", content_type="image/webp")
+        assert (stored.size, stored.sha256) == (size, hashlib.sha256(body).hexdigest())
+        info = await objects.head("permanent/a/thumb.webp")
+        assert info is not None
+        assert info.etag == stored.etag
+        got = await objects.get(ObjectRef(bucket=BUCKET, key="permanent/a/thumb.webp", size=size))
+        assert got == body
