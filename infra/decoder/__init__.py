@@ -4,6 +4,7 @@ from infra.decoder.errors import DecodeCode, DecodeRejected, DecoderUnavailable,
 from infra.decoder.output import Output, Written
 from infra.decoder.pool import DecoderPool
 from infra.decoder.probes import probe_image, probe_office, probe_pdf, probe_text, require_whole_ogg
+from infra.decoder.sizes import RenderedSize, render_sizes
 from infra.decoder.spool import named, unnamed_file
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "DecoderPool",
     "DecoderUnavailable",
     "Output",
+    "RenderedSize",
     "SandboxUnavailable",
     "Written",
     "named",
@@ -19,6 +21,7 @@ __all__ = [
     "probe_office",
     "probe_pdf",
     "probe_text",
+    "render_sizes",
     "require_whole_ogg",
     "unnamed_file",
 ]

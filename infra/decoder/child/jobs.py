@@ -3,6 +3,7 @@
 from . import image, office, pdf, text, whole
 from .confinement import confinement
 from .identify import identify
+from .render import render
 
 JOBS = {
     "pdf": pdf.probe,
@@ -11,5 +12,6 @@ JOBS = {
     "office": office.probe,
     "whole_ogg": whole.ogg,
     "identify": identify,
+    "render": render,
     "confinement": confinement,
 }
