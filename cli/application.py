@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 from pydantic_core import from_json
@@ -28,10 +29,10 @@ from infra.originals import Originals
 from infra.records import known_fold
 from infra.settings import Settings
 from schemas.document import TERMINAL_STATES, CloudEvent
-from schemas.events import Failed, MediaEvent, Rejected, Skipped
-from schemas.media import Product
+from schemas.events import Failed, MediaEvent, Promoted, Rejected, Skipped
 from schemas.model import LANES
 from schemas.notification import Notification
+from schemas.profiles import Profiles
 from schemas.subjects import Subject
 
 CURSORS = "cursors"
@@ -149,10 +150,11 @@ def application(shared: Services | None = None) -> Application:
             function=function.name,
             code="gone",
             error="The uploaded object is gone and nothing was promoted from it: upload the file again.",
-            object=event.object,
+            object=getattr(event, "object", None),
             identity=getattr(event, "identity", None),
         )
 
+    profiles: Profiles = shared.settings.profiles if shared else {}
     # Who only provisions or asks needs the lanes' names alone.
     weights: dict[str, float] = shared.settings.lane_weights if shared else dict.fromkeys(LANES, 1.0)
     return Application(
@@ -160,8 +162,8 @@ def application(shared: Services | None = None) -> Application:
         subject=subject,
         filters=filters,
         context=context,
-        outcomes={Reject: rejected, DecodeRejected: rejected, Gone: gone},
-        failed=failed,
+        outcomes={Reject: partial(rejected, profiles), DecodeRejected: partial(rejected, profiles), Gone: gone},
+        failed=partial(failed, profiles),
         unavailable=(DependencyDown, DecoderUnavailable),
         probes={
             "minio": shared.objects.alive,
@@ -192,7 +194,7 @@ def filters(model: type[Any], kinds: tuple[str, ...], lane: str) -> tuple[str, .
     return tuple(f"media.{name}.{kind}.>" for kind in kinds) or (f"media.{name}.>",)
 
 
-async def rejected(function: Function, _envelope: Envelope, event: Any, error: Any) -> Event | None:
+async def rejected(profiles: Profiles, function: Function, _envelope: Envelope, event: Any, error: Any) -> Event | None:
     """A function's refusal, as an event: of a promoted file it refuses one product, not the file."""
     refusal = cast("Reject", error)
     if function.products:
@@ -201,7 +203,7 @@ async def rejected(function: Function, _envelope: Envelope, event: Any, error: A
             media=event.media,
             identity=event.identity,
             product=product,
-            required=is_required(event, product),
+            required=is_required(profiles, event, product),
             code=refusal.code,
             reason=refusal.reason[:2000],
         )
@@ -216,7 +218,7 @@ async def rejected(function: Function, _envelope: Envelope, event: Any, error: A
     )
 
 
-def failed(function: Function, _envelope: Envelope, event: Any, letter: DeadLetter) -> Event | None:
+def failed(profiles: Profiles, function: Function, _envelope: Envelope, event: Any, letter: DeadLetter) -> Event | None:
     """The event that says a function gave up on a media."""
     if not isinstance(event, MediaEvent):
         return None
@@ -224,7 +226,7 @@ def failed(function: Function, _envelope: Envelope, event: Any, letter: DeadLett
         media=event.media,
         function=function.name,
         products=function.products,
-        required=not function.products or any(is_required(event, product) for product in function.products),
+        required=not function.products or any(is_required(profiles, event, product) for product in function.products),
         dead_letter=letter.letter_id,
         error=f"{letter.error}: {letter.message}"[:2000],
         object=getattr(event, "object", None),
@@ -232,10 +234,12 @@ def failed(function: Function, _envelope: Envelope, event: Any, letter: DeadLett
     )
 
 
-def is_required(event: Any, product: str) -> bool:
-    """Whether a media's profile requires a product; one that it doesn't promise is required of nobody."""
-    promised: tuple[Product, ...] = getattr(event, "products", ())
-    return any(each.required for each in promised if each.name == product)
+def is_required(profiles: Profiles, event: MediaEvent, product: str) -> bool:
+    """Whether a media is of no use without a product; one that it wasn't promised is required of nobody."""
+    if isinstance(event, Promoted):
+        return any(each.required for each in event.products if each.name == product)
+    # What follows from another product's outcome: the promise isn't in it, and the profile is what it was made from.
+    return getattr(profiles.get(event.known_kind()), product, "none") == "required"
 
 
 def notified(message: Message) -> tuple[Envelope, Notification]:

@@ -4,7 +4,7 @@ from infra.decoder.errors import DecodeCode, DecodeRejected, DecoderUnavailable,
 from infra.decoder.output import Output, Written
 from infra.decoder.pool import DecoderPool
 from infra.decoder.probes import probe_image, probe_office, probe_pdf, probe_text, require_whole_ogg
-from infra.decoder.sizes import RenderedSize, render_sizes
+from infra.decoder.sizes import RenderedSize, describe_image, render_sizes
 from infra.decoder.spool import named, unnamed_file
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "RenderedSize",
     "SandboxUnavailable",
     "Written",
+    "describe_image",
     "named",
     "probe_image",
     "probe_office",

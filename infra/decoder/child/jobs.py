@@ -2,6 +2,7 @@
 
 from . import image, office, pdf, text, whole
 from .confinement import confinement
+from .describe import describe
 from .identify import identify
 from .render import render
 
@@ -13,5 +14,6 @@ JOBS = {
     "whole_ogg": whole.ogg,
     "identify": identify,
     "render": render,
+    "describe": describe,
     "confinement": confinement,
 }
