@@ -22,7 +22,9 @@ CloudEvent = dict[str, Any]
 FAILURES = frozenset({"rejected", "failed", "skipped"})
 _REFUSALS = frozenset({"rejected", "failed"})
 OUTCOMES = frozenset({"done", "skipped", "failed"})
-OF_PRODUCTS = frozenset({"done", "skipped", "playable"})
+OF_PRODUCTS = frozenset({"planned", "done", "skipped", "playable"})
+PIECES = frozenset({"cut", "encoded"})
+"""Steps on the way to a product: a long video has two thousand of them, and what they lead to says all that counts."""
 TOMBSTONES = ("quarantined", "deleted")
 TERMINAL_STATES = frozenset({"ready", "rejected", "quarantined", "failed", "abandoned", "deleted"})
 KEPT_LOSERS = 32
@@ -91,6 +93,8 @@ class Fold:
     def add(self, event: CloudEvent) -> bool:
         """Take one event in; False if it changed nothing."""
         name = event_name(event)
+        if name in PIECES:
+            return False
         cells, key = (self.tombstones, name) if name in TOMBSTONES else (self.cells, event["part"])
         known = cells.get(key)
         if known is not None and not outranks(event, known):

@@ -51,7 +51,10 @@ class Loudness(Model):
     """EBU R128, measured over the whole sound (https://tech.ebu.ch/docs/r/r128.pdf)."""
 
     integrated_lufs: Measure = Field(description="Integrated loudness in LUFS.")
-    range_lu: Measure = Field(description="Loudness range in LU.")
+    range_lu: Measure | None = Field(
+        default=None,
+        description="Loudness range in LU; none for less than a minute, of which it says nothing (EBU Tech 3342).",
+    )
     true_peak_dbtp: Measure = Field(description="Highest true peak in dBTP.")
 
 
@@ -63,6 +66,9 @@ class StreamDescription(Model):
     frames: int = Field(ge=1, le=2**53, description="On each rung: as many as the original has.")
     segments: int = Field(ge=1, le=2**31, description="On each rung.")
     loudness: Loudness | None = Field(default=None, description="Of the original's sound.")
+    plan: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = Field(
+        default=None, description="How it was cut and coded: the hash that `planned` names."
+    )
 
 
 class SoundDescription(Model):
