@@ -1,4 +1,4 @@
-"""From `encoded` to `playable` and `done`: whoever finds all pieces there packages them, without a lock or a counter."""
+"""From `encoded` to `playable` and `done`: whoever finds all pieces packages them, without a lock or a counter."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

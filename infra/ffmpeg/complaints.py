@@ -40,8 +40,8 @@ COMPLAINTS: Final[tuple[tuple[DecodeCode, str, str], ...]] = (
     (
         "corrupt_frames",
         (
-            r"Error while decoding stream|error while decoding MB|corrupt decoded frame|concealing \d+|Invalid NAL unit size"
-            r"|Error submitting packet to decoder|Error while processing the decoded data"
+            r"Error while decoding stream|error while decoding MB|corrupt decoded frame|concealing \d+"
+            r"|Invalid NAL unit size|Error submitting packet to decoder|Error while processing the decoded data"
         ),
         "frames of it can't be decoded",
     ),

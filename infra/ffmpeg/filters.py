@@ -31,6 +31,7 @@ _HDR = {"smpte2084", "arib-std-b67"}
 _ALWAYS_BT601 = {"vp8", "h263", "mjpeg"}  # by their own specifications, whatever their size
 _RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr")
 _TURNS = {0: (), 90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
+_FINE = "flags=bicubic+accurate_rnd+full_chroma_int"
 _TAGS = "setparams=field_mode=prog:range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 
 
@@ -77,15 +78,12 @@ def resized(size: Size) -> str:
 
 def for_jpeg() -> str:
     """The filters from `picture` to what a JPEG means by its numbers: BT.601 in full range."""
-    return f"scale=in_color_matrix=bt709:in_range=tv:out_color_matrix=bt601:out_range=pc:{_FINE},format=yuvj420p"
+    return f"scale={_FINE}:in_color_matrix=bt709:in_range=tv:out_color_matrix=bt601:out_range=pc,format=yuvj420p"
 
 
 def for_webp() -> str:
     """The filters from `picture` to what a WebP means by its numbers: BT.601 in limited range."""
-    return f"scale=in_color_matrix=bt709:in_range=tv:out_color_matrix=bt601:out_range=tv:{_FINE},format=yuv420p"
-
-
-_FINE = "flags=bicubic+accurate_rnd+full_chroma_int"
+    return f"scale={_FINE}:in_color_matrix=bt709:in_range=tv:out_color_matrix=bt601:out_range=tv,format=yuv420p"
 
 
 def is_hdr(probe: VideoProbe) -> bool:
@@ -111,11 +109,7 @@ def _deinterlaced(probe: VideoProbe) -> list[str]:
 
 def _scaled(probe: VideoProbe, size: Size) -> list[str]:
     matrix, _ = _matrix(probe)
-    return [
-        f"scale={size.width}:{size.height}:flags=bicubic:in_color_matrix={matrix}:in_range={_range(probe)}"
-        ":out_color_matrix=bt709:out_range=tv",
-        "format=yuv420p",
-    ]
+    return [_scale(size, (matrix, _range(probe)), ("bt709", "tv")), "format=yuv420p"]
 
 
 def _converted(probe: VideoProbe, size: Size) -> list[str]:
@@ -124,10 +118,7 @@ def _converted(probe: VideoProbe, size: Size) -> list[str]:
     if _is_rgb(probe):
         matrix, zmatrix = _MATRICES["bt2020nc"]
     value_range = "tv" if _is_rgb(probe) else _range(probe)
-    scaled = (
-        f"scale={size.width}:{size.height}:flags=bicubic:in_color_matrix={matrix}:in_range={_range(probe)}"
-        f":out_color_matrix={matrix}:out_range={value_range}"
-    )
+    scaled = _scale(size, (matrix, _range(probe)), (matrix, value_range))
     transfer = probe.color_transfer if is_hdr(probe) else "709"
     taken = f"zscale=tin={transfer}:min={zmatrix}:pin={_gamut(probe) or '2020'}:rin={value_range}"
     given = "p=709:t=709:m=709:r=tv"
@@ -144,6 +135,12 @@ def _converted(probe: VideoProbe, size: Size) -> list[str]:
         "format=yuv444p",
         "format=yuv420p",
     ]
+
+
+def _scale(size: Size, taken: tuple[str, str], given: tuple[str, str]) -> str:
+    """Swscale from one matrix and range to another."""
+    colours = f"in_color_matrix={taken[0]}:in_range={taken[1]}:out_color_matrix={given[0]}:out_range={given[1]}"
+    return f"scale={size.width}:{size.height}:flags=bicubic:{colours}"
 
 
 def _matrix(probe: VideoProbe) -> tuple[str, str]:

@@ -40,12 +40,11 @@ def measured(complained: str, seconds: float) -> Loudness | None:
         None of silence, of less than 0.4 s, and of a file that changes its format within: FFmpeg begins anew then, and
         measures parts.
     """
-    found = _SUMMARY.findall(complained)
-    if len(found) != 1:
+    # FFmpeg builds its graph once for trying, and that meter speaks as well: of nothing.
+    heard = [said for said in map(_summary, _SUMMARY.findall(complained)) if said[0] > _GATE_LUFS]
+    if len(heard) != 1:
         return None
-    integrated, spread, peak = map(_number, found[0])
-    if not (math.isfinite(peak) and math.isfinite(integrated) and integrated > _GATE_LUFS):
-        return None
+    integrated, spread, peak = heard[0]
     known = math.isfinite(spread) and seconds >= RANGE_SECONDS
     return Loudness(integrated_lufs=integrated, range_lu=spread if known else None, true_peak_dbtp=peak)
 
@@ -66,8 +65,9 @@ def gained(gain: float, peak: float, ceiling: float) -> str:
     return f"{raised},aresample={LIMITER_RATE},{limiter}"
 
 
-def _number(value: str) -> float:
+def _summary(said: tuple[str, str, str]) -> tuple[float, float, float]:
     try:
-        return float(value)
+        integrated, spread, peak = map(float, said)
     except ValueError:
-        return math.nan
+        return -math.inf, 0.0, 0.0
+    return (integrated, spread, peak) if math.isfinite(integrated) and math.isfinite(peak) else (-math.inf, 0.0, 0.0)

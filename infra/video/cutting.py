@@ -92,7 +92,7 @@ def digest(times: "array[int]") -> str:
 
 
 def _grid(seconds: float, segment_seconds: float, chunk_seconds: float) -> tuple[int, int]:
-    """How many segments make a chunk, and how many there are; the last chunk is half to one and a half times as long."""
+    """How many segments make a chunk, and how many there are; the last chunk may be half as long again."""
     per_chunk = max(1, round(chunk_seconds / segment_seconds))
     segments = max(1, -int(-seconds // segment_seconds))
     while -(-segments // per_chunk) > MOST_CHUNKS:
