@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.catalog import searchable
-from schemas.events import BY_TYPE, EVENTS
+from schemas.events import BY_TYPE, EVENTS, TRANSIENT
 
 _NAMES = {kind: model.event for kind, model in BY_TYPE.items()}
 
@@ -23,8 +23,6 @@ FAILURES = frozenset({"rejected", "failed", "skipped"})
 _REFUSALS = frozenset({"rejected", "failed"})
 OUTCOMES = frozenset({"done", "skipped", "failed"})
 OF_PRODUCTS = frozenset({"planned", "done", "skipped", "playable"})
-PIECES = frozenset({"cut", "encoded"})
-"""Steps on the way to a product: a long video has two thousand of them, and what they lead to says all that counts."""
 TOMBSTONES = ("quarantined", "deleted")
 TERMINAL_STATES = frozenset({"ready", "rejected", "quarantined", "failed", "abandoned", "deleted"})
 KEPT_LOSERS = 32
@@ -93,7 +91,8 @@ class Fold:
     def add(self, event: CloudEvent) -> bool:
         """Take one event in; False if it changed nothing."""
         name = event_name(event)
-        if name in PIECES:
+        if name in TRANSIENT:
+            # A video of twelve hours has hundreds of pieces, each with all that is known: no document could hold them.
             return False
         cells, key = (self.tombstones, name) if name in TOMBSTONES else (self.cells, event["part"])
         known = cells.get(key)

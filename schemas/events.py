@@ -61,6 +61,8 @@ class MediaEvent(Model):
     """Whether the media needs nothing more after it (until somebody acts)."""
     informs: ClassVar[bool] = False
     """Whether it is said for whoever follows, and asked of no function."""
+    transient: ClassVar[bool] = False
+    """Whether it matters only until its answer: the stream has it for days, the media's document never."""
 
     media: Media
 
@@ -229,6 +231,8 @@ class Planned(MediaEvent):
 class Cut(Planned):
     """A piece of a video to be encoded: some rungs of one chunk, of one decoding."""
 
+    transient: ClassVar[bool] = True
+
     number: int = Field(ge=0, lt=2 * MOST_CHUNKS, description="Of the pieces; what is to be playable first goes first.")
     chunk: Chunk
     rungs: Annotated[tuple[RungName, ...], Field(min_length=1, max_length=MOST_RUNGS)]
@@ -240,6 +244,8 @@ class Cut(Planned):
 
 class Encoded(Planned):
     """A piece of a video was encoded: who packages looks whether it was the last one."""
+
+    transient: ClassVar[bool] = True
 
     piece: Annotated[str, StringConstraints(pattern=r"^(sound|[0-9]{1,4})$")] = Field(
         description="The number of a `cut`, or `sound`."
@@ -394,5 +400,6 @@ EVENTS: dict[str, type[MediaEvent]] = {
         Deleted,
     )
 }
+TRANSIENT = frozenset(name for name, model in EVENTS.items() if model.transient)
 TERMINAL = tuple(name for name, model in EVENTS.items() if model.terminal)
 BY_TYPE = {model.type(): model for model in EVENTS.values()}
