@@ -1,6 +1,6 @@
 """What a child can do, by name."""
 
-from . import image, office, pdf, text, whole
+from . import cover, image, office, page, pdf, text, waveform, whole
 from .confinement import confinement
 from .identify import identify
 
@@ -11,5 +11,10 @@ JOBS = {
     "office": office.probe,
     "whole_ogg": whole.ogg,
     "identify": identify,
+    "cover": cover.render,
+    "waveform": waveform.draw,
+    "page": page.render,
+    "pdf_excerpt": page.excerpt,
+    "text_excerpt": text.excerpt,
     "confinement": confinement,
 }
