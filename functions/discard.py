@@ -6,13 +6,24 @@ from infra.context import Context
 from infra.errors import Gone
 from infra.objects import SOURCE_SHA256, SOURCE_VERSION
 from schemas.document import TOMBSTONES, event_name
-from schemas.events import Deleted, Discarded, Done, MediaEvent, Overwritten, Promoted, Quarantined, Rejected
+from schemas.events import (
+    Deleted,
+    Discarded,
+    Done,
+    Encoded,
+    MediaEvent,
+    Overwritten,
+    Playable,
+    Promoted,
+    Quarantined,
+    Rejected,
+)
 from schemas.objects import ObjectRef
 from schemas.subjects import happened, quarantine_key, temp_key
 
 
 @function(
-    on=Promoted | Rejected | Quarantined | Overwritten | Deleted | Done,
+    on=Promoted | Rejected | Quarantined | Overwritten | Deleted | Encoded | Playable | Done,
     timeout=300,
     concurrency=8,
     announces_failure=False,
@@ -35,6 +46,8 @@ async def discard(event: MediaEvent, ctx: Context) -> Discarded | None:
             if await _came_late(event, ctx):
                 gone += await _remove_all(media_id, ctx)
             return Discarded.of(event, gone)
+        case Encoded() | Playable():
+            return Discarded.of(event, await _remove_all(media_id, ctx)) if await _came_late(event, ctx) else None
         case Done():
             if await _came_late(event, ctx):
                 return Discarded.of(event, await _remove_all(media_id, ctx))
