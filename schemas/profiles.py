@@ -26,7 +26,7 @@ SizeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,23}$")]
 Percent = Annotated[int, Field(ge=1, le=100)]
 Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}([0-9a-f]{2})?$")]
 """Red, green and blue, and how opaque: `#3b82f6`, `#3b82f680`."""
-BitRate = Annotated[int, Field(ge=8_000, le=512_000)]
+SoundBitRate = Annotated[int, Field(ge=8_000, le=512_000)]
 
 
 class Profile(BaseModel):
@@ -178,8 +178,8 @@ class AudioProfile(Profile):
         "`sound.opus` and `webm` `sound.webm`, smaller for speech, and not played by older Apple devices.",
     )
     channels: Literal[1, 2] = Field(default=2, description="Most channels of `sound`: what has more is mixed down.")
-    aac_bit_rate: BitRate = Field(default=128_000, description="Bits a second of two channels; one takes half.")
-    opus_bit_rate: BitRate = Field(default=96_000, description="Bits a second of two channels; one takes half.")
+    aac_bit_rate: SoundBitRate = Field(default=128_000, description="Bits a second of two channels; one takes half.")
+    opus_bit_rate: SoundBitRate = Field(default=96_000, description="Bits a second of two channels; one takes half.")
     loudness_lufs: Annotated[float, Field(ge=-40, le=-5)] | None = Field(
         default=None,
         description="Bring `sound` to this loudness, such as -16 for phones or -23 for broadcasts (EBU R128). None: "
