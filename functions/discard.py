@@ -6,13 +6,24 @@ from infra.context import Context
 from infra.errors import Gone
 from infra.objects import SOURCE_SHA256, SOURCE_VERSION
 from schemas.document import TOMBSTONES, event_name
-from schemas.events import Deleted, Discarded, Done, MediaEvent, Overwritten, Promoted, Quarantined, Rejected
+from schemas.events import (
+    Deleted,
+    Discarded,
+    Done,
+    Failed,
+    MediaEvent,
+    Overwritten,
+    Promoted,
+    Quarantined,
+    Rejected,
+    Skipped,
+)
 from schemas.objects import ObjectRef
 from schemas.subjects import happened, quarantine_key, temp_key
 
 
 @function(
-    on=Promoted | Rejected | Quarantined | Overwritten | Deleted | Done,
+    on=Promoted | Rejected | Quarantined | Overwritten | Deleted | Done | Skipped | Failed,
     timeout=300,
     concurrency=8,
     announces_failure=False,
@@ -41,6 +52,10 @@ async def discard(event: MediaEvent, ctx: Context) -> Discarded | None:
             if event.product != "stream":
                 return None
             return Discarded.of(event, await _remove_all(media_id, ctx, "work"))
+        case Skipped() | Failed():
+            # Who gave up on a product may have left files of it, and nobody says `done` of them.
+            late = await _came_late(event, ctx)
+            return Discarded.of(event, await _remove_all(media_id, ctx)) if late else None
         case Rejected() | Overwritten():
             gone = [await _remove(event.object, ctx)]
             return Discarded.of(event, gone, subject_version=event.object.version_id)

@@ -7,6 +7,7 @@ stored nowhere. The reader only wakes who watches a media. What happened is read
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -157,6 +158,9 @@ def _progress(data: bytes) -> tuple[str, bytes] | None:
     try:
         said: dict[str, Any] = json.loads(data)
         line = {name: said[name] for name in ("media_id", "function", "done", "total")}
-    except (ValueError, TypeError, KeyError):
+        eta = said.get("eta_seconds")
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
+    if isinstance(eta, int | float) and 0 <= eta < math.inf:
+        line["eta_seconds"] = eta
     return str(line["function"]), json.dumps(line).encode()
