@@ -22,6 +22,7 @@ from rich.table import Table
 
 from bench.pdf import unique_pdf
 from bench.processes import Account, resident
+from bench.profiles import NOTHING
 from bench.references import OPERATIONS, PDF, bare, sdk_loop
 from cli.connect import configuration
 from cli.installation import Installation
@@ -94,7 +95,7 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
 async def measure(options: argparse.Namespace, data: Path) -> dict[str, Any]:
     """Run everything on one fresh stack."""
     seeds = itertools.count(random.getrandbits(60))
-    async with Installation(data) as running:
+    async with Installation(data, told=NOTHING) as running:
         operator, functions = running.stack.settings("operator"), running.stack.settings("functions")
         signing = running.stack.settings("gateway")
         bus = await NatsBus.connect(operator.nats_url, name="bench")

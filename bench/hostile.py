@@ -21,6 +21,7 @@ from rich.console import Console
 
 from bench.mixture import Sort, good, hostile, numbered
 from bench.processes import Account
+from bench.profiles import NOTHING
 from cli.connect import configuration
 from cli.installation import Installation
 from events.dead import STREAM as DEAD
@@ -96,7 +97,7 @@ async def measure(options: argparse.Namespace, data: Path) -> dict[str, Any]:
     """Good ones alone, then with as many hostile ones, on one fresh stack."""
     seed = random.getrandbits(60)
     friends, enemies = numbered(good(), seed), numbered(hostile(), seed)
-    async with Installation(data) as running:
+    async with Installation(data, told=NOTHING) as running:
         operator = running.stack.settings("operator")
         token = issue(operator.jwt_secret.get_secret_value(), owner="bench", scopes=["upload", "read"])
         bus = await NatsBus.connect(operator.nats_url, name="bench")

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +28,7 @@ class Installation:
         signatures: The operator's own ClamAV signatures.
         options: What of the stack may be chosen.
         progress: Told what is being started.
+        told: Variables for functions and gateway, beside this process's own.
     """
 
     functions: Process
@@ -40,9 +41,11 @@ class Installation:
         signatures: Path | None = None,
         options: StackOptions | None = None,
         progress: Progress = lambda _: None,
+        told: Mapping[str, str] | None = None,
     ) -> None:
         self.stack = LocalStack(data, signatures=signatures, options=options)
         self._progress = progress
+        self._told = dict(told or {})
 
     @property
     def info(self) -> StackInfo:
@@ -124,7 +127,7 @@ class Installation:
             # -P: a folder of the same name in the current directory is nobody's business.
             [sys.executable, "-P", "-m", *module],
             log_file=self.stack.data / "logs" / f"{role}.log",
-            environment=_environment(self.info, role),
+            environment=_environment(self.info, role) | self._told,
             **options,
         )
 
@@ -134,7 +137,9 @@ def _environment(info: StackInfo, role: Role) -> dict[str, str]:
     given_by_stack = {name for each in ROLES for name in info.environment(each)}
     names = {f"TIDEGATE_{field}".upper() for field in Settings.model_fields} - given_by_stack
     names |= {"PATH", "HOME", "TMPDIR", "TZ", "LANG"}
-    return {name: os.environ[name] for name in sorted(names) if name in os.environ} | info.environment(role)
+    # A profile's field is a variable of its own: TIDEGATE_IMAGES__SIZES.
+    told = {name: value for name, value in sorted(os.environ.items()) if name.partition("__")[0] in names}
+    return told | info.environment(role)
 
 
 async def _decodable() -> None:

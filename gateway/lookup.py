@@ -121,7 +121,7 @@ async def _last(bus: Bus, media_id: str) -> tuple[list[Stored], str]:
         filters = [happened(name, media_id) for name in DECISIVE]
         filters += [happened("discarded", media_id, f"discard-{name}") for name in DECISIVE]
     try:
-        return await bus.last(STREAM, filters), "So many versions were uploaded that those that lost are not listed"
+        return await bus.last(STREAM, filters), "So many versions or pieces are there that they are not listed"
     except ValueError:
         raise BusError(f"{media_id}: too many replays to be told at once") from None
 

@@ -4,11 +4,11 @@ from infra.context import History
 from infra.errors import Gone, PreconditionFailed
 from infra.objects import Objects
 from schemas.document import TERMINAL_STATES, Fold
-from schemas.events import EVENTS
+from schemas.events import EVENTS, TRANSIENT
 from schemas.objects import ObjectRef
 from schemas.subjects import happened, record_key
 
-DECISIVE = tuple(name for name in EVENTS if name not in {"overwritten", "discarded"})
+DECISIVE = tuple(name for name in EVENTS if name not in TRANSIENT | {"overwritten", "discarded"})
 """The events that a media's state depends on, by name."""
 JSON = "application/json"
 LARGEST = 8 * 1024 * 1024

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.catalog import searchable
-from schemas.events import BY_TYPE, EVENTS
+from schemas.events import BY_TYPE, EVENTS, TRANSIENT
 
 _NAMES = {kind: model.event for kind, model in BY_TYPE.items()}
 
@@ -91,6 +91,9 @@ class Fold:
     def add(self, event: CloudEvent) -> bool:
         """Take one event in; False if it changed nothing."""
         name = event_name(event)
+        if name in TRANSIENT:
+            # A video of twelve hours has hundreds of pieces, each with all that is known: no document could hold them.
+            return False
         cells, key = (self.tombstones, name) if name in TOMBSTONES else (self.cells, event["part"])
         known = cells.get(key)
         if known is not None and not outranks(event, known):

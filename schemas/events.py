@@ -59,6 +59,8 @@ class MediaEvent(Model):
     """Whether the media needs nothing more after it (until somebody acts)."""
     informs: ClassVar[bool] = False
     """Whether it is said for whoever follows, and asked of no function."""
+    transient: ClassVar[bool] = False
+    """Whether it matters only until its answer: the stream has it for days, the media's document never."""
 
     media: Media
 
@@ -342,5 +344,6 @@ EVENTS: dict[str, type[MediaEvent]] = {
         Deleted,
     )
 }
+TRANSIENT = frozenset(name for name, model in EVENTS.items() if model.transient)
 TERMINAL = tuple(name for name, model in EVENTS.items() if model.terminal)
 BY_TYPE = {model.type(): model for model in EVENTS.values()}

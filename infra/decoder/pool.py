@@ -12,6 +12,7 @@ from pydantic import JsonValue, ValidationError
 
 from infra.decoder import sandbox, wire
 from infra.decoder.errors import DecodeRejected, DecoderUnavailable, SandboxUnavailable
+from infra.decoder.output import Output
 from infra.decoder.process import Child, ChildLost
 from infra.decoder.spool import read_only_view
 from infra.settings import Settings
@@ -99,6 +100,7 @@ class DecoderPool:
         args: dict[str, JsonValue] | None = None,
         *,
         inline: bytes = b"",
+        output: Output | None = None,
         timeout: float | None = None,
     ) -> dict[str, JsonValue]:
         """Do a job in the next child that is idle, in order of arrival.
@@ -111,6 +113,7 @@ class DecoderPool:
             file: Descriptor of the file, if the job reads one. The child gets its own, read-only one.
             args: The job's arguments.
             inline: Bytes for a job that needs few: together with `args` they fit into 64 KiB.
+            output: Takes the files that the job makes: where in it they are the answer says.
             timeout: Seconds a try may take; default: `settings.decoder_timeout_seconds`.
 
         Returns:
@@ -120,22 +123,25 @@ class DecoderPool:
             DecodeRejected: The file cannot be accepted.
             DecoderUnavailable: No child could be started, or the pool is closed; says nothing about the file.
         """
-        request = wire.request(job, args or {}, inline)
+        names = [*(["file"] if file is not None else []), *(["output"] if output else [])]
+        request = wire.request(job, args or {}, inline, names)
         seconds = self.timeout if timeout is None else timeout
         with contextlib.ExitStack() as stack:
-            view = None
+            views: list[int] = []
             if file is not None:
-                view = read_only_view(file)
-                stack.callback(os.close, view)
+                views.append(read_only_view(file))
+                stack.callback(os.close, views[0])
             place = await self._idle.get()
             stack.callback(self._give_back, place)
             try:
-                said = await self._try(place, request, view, seconds)
+                said = await self._try(place, request, [*views, *_files(output)], seconds)
             except ChildLost as lost:
                 if self._closed:
                     raise DecoderUnavailable("the decoders were closed") from lost
                 log.warning("decoder.lost", job=job, code=lost.code, detail=lost.detail, again=True)
-                said = await self._last_try(place, request, view, seconds)
+                if output:
+                    output.renew()
+                said = await self._last_try(place, request, [*views, *_files(output)], seconds)
         if said.rejected:
             raise DecodeRejected(said.rejected.code, said.rejected.reason)
         assert said.ok is not None
@@ -150,21 +156,21 @@ class DecoderPool:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _last_try(self, place: _Place, request: bytes, view: int | None, seconds: float) -> wire.Answer:
+    async def _last_try(self, place: _Place, request: bytes, files: list[int], seconds: float) -> wire.Answer:
         try:
-            return await self._try(place, request, view, seconds)
+            return await self._try(place, request, files, seconds)
         except ChildLost as lost:
             log.warning("decoder.lost", code=lost.code, detail=lost.detail, again=False)
             raise DecodeRejected(lost.code, f"twice, the second time in a fresh decoder: {lost.detail}") from lost
 
-    async def _try(self, place: _Place, request: bytes, view: int | None, seconds: float) -> wire.Answer:
+    async def _try(self, place: _Place, request: bytes, files: list[int], seconds: float) -> wire.Answer:
         child, place.child = place.child, None  # whatever interrupts the job costs the child its place
         if child is None or child.lost:
             if child is not None:
                 self._discard(child)
             child = await self._start_child()
         try:
-            said = await child.ask(request, view, seconds)
+            said = await child.ask(request, files, seconds)
             if said.failed:
                 raise ChildLost("decode_memory" if said.failed.memory else "decode_crash", said.failed.detail)  # noqa: TRY301 -- one way to lose a child
         except BaseException:
@@ -221,11 +227,15 @@ class DecoderPool:
         task.add_done_callback(self._tasks.discard)
 
 
+def _files(output: Output | None) -> list[int]:
+    return [output.file] if output else []
+
+
 async def _require_confinement(child: Child, roots: set[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         request = wire.request("confinement", {"port": listener.getsockname()[1]}, b"")
         try:
-            said = await child.ask(request, None, HELLO_SECONDS)
+            said = await child.ask(request, [], HELLO_SECONDS)
             found = wire.Confinement.model_validate(said.ok)
         except (ChildLost, ValidationError) as error:
             raise DecoderUnavailable(f"the sandbox could not be checked: {error}") from error

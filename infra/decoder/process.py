@@ -6,7 +6,7 @@ import signal
 import socket
 import struct
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -89,15 +89,15 @@ class Child:
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self._cpu_seconds = said.cpu_seconds
 
-    async def ask(self, request: bytes, file: int | None, timeout: float) -> wire.Answer:
-        """Give the child a job and wait for the answer.
+    async def ask(self, request: bytes, files: Sequence[int], timeout: float) -> wire.Answer:
+        """Give the child a job, with descriptors of its own of some files, and wait for the answer.
 
         Time in which it wanted to run but couldn't isn't held against it, `STARVED_ROUNDS` times.
 
         Raises:
             ChildLost: There is no answer, and the child must be discarded.
         """
-        rights = [] if file is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file]))]
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
         nonce = wire.nonce()
         try:
             self._channel.sendmsg([nonce, b"\n", request], rights)

@@ -13,10 +13,24 @@ from infra.decoder.errors import SandboxUnavailable
 from infra.settings import Settings
 
 CHILD = Path(__file__).with_name("child")
-PACKAGES = ("pypdfium2_raw", "magic", "PIL", "pillow_heif", "_pillow_heif")
-LIBRARIES_OF_WHEELS = ("pillow.libs", "pillow_heif.libs")
+PACKAGES = (
+    "pypdfium2_raw",
+    "magic",
+    "PIL",
+    "pillow_heif",
+    "_pillow_heif",
+    "pyvips",
+    "_libvips",
+    "_cffi_backend",
+    "thash",
+)
+LIBRARIES_OF_WHEELS = ("pillow.libs", "pillow_heif.libs", "pyvips_binary.libs")
 LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
 MAGIC_DATABASES = ("/usr/share/misc", "/usr/share/file")
+TASKS = 16
+"""Processes and threads in a sandbox: bubblewrap's, the decoder's, and libvips's, which works in threads of its own,
+however few. Counted in the sandbox's own user namespace; outside one, with all that the user runs, nothing can be
+said: there the system call filter refuses processes, and threads are bounded by the address space of their stacks."""
 
 # No session of bubblewrap's own: who starts it has made one, without a terminal, and ends all of its process group.
 # What bubblewrap began in another session would outlive it where it is killed before that asked to die with it.
@@ -51,7 +65,7 @@ def command(settings: Settings, channel: int, extra_jobs: Path | None = None) ->
         modules.append(extra_jobs.stem)
     program = (
         f"import sys; sys.path += {path!r}; from child.main import main; "
-        f"main({channel}, {settings.decoder_memory_bytes}, {modules!r})"
+        f"main({channel}, {settings.decoder_memory_bytes}, {TASKS if confined else None}, {modules!r})"
     )
     python = [str(interpreter()), "-I", "-S", "-c", program]
     if not confined:

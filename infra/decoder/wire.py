@@ -1,12 +1,14 @@
 """What parent and child say: one JSON object a packet, of at most `PACKET_BYTES`, over a Unix packet socket.
 
-A request is a nonce, a newline, a JSON object, a newline and the job's inline bytes (mostly none); the file comes
-with it as a descriptor. An answer is a JSON object alone, with the nonce: what was said before the question is no
-answer to it. The child is not trusted: whatever it says is parsed here or not believed.
+A request is a nonce, a newline, a JSON object, a newline and the job's inline bytes (mostly none); the file, and the
+memory that files are given back in, come with it as descriptors. An answer is a JSON object alone, with the nonce: what
+was said before the question is no answer to it. The child is not trusted: whatever it says is parsed here or not
+believed.
 """
 
 import json
 import secrets
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -70,13 +72,19 @@ def nonce() -> bytes:
     return secrets.token_hex(NONCE_BYTES // 2).encode()
 
 
-def request(job: str, args: dict[str, JsonValue], inline: bytes) -> bytes:
+def request(job: str, args: dict[str, JsonValue], inline: bytes, files: Sequence[str] = ()) -> bytes:
     """Encode a request, without its nonce.
+
+    Args:
+        job: The job's name.
+        args: Its arguments.
+        inline: Bytes for it.
+        files: What the descriptors are that come with it, in order: `file`, `output`.
 
     Raises:
         ValueError: It doesn't fit into a packet.
     """
-    packet = json.dumps({"job": job, "args": args}).encode() + b"\n" + inline
+    packet = json.dumps({"job": job, "args": args, "files": list(files)}).encode() + b"\n" + inline
     if len(packet) > PACKET_BYTES - NONCE_BYTES - 1:
         raise ValueError(f"a decoder request of {len(packet)} bytes exceeds {PACKET_BYTES}, nonce included")
     return packet

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 
+from bench.profiles import NOTHING
 from events.bus import BusError
 from infra.local.process import Process
 from infra.local.threaded import ThreadedStack
@@ -168,7 +169,7 @@ def worker(stack: ThreadedStack, directory: Path, told: Mapping[str, Any], name:
 
 
 def environment(role: Mapping[str, str], told: Mapping[str, Any]) -> dict[str, str]:
-    """A process's whole environment: a role's variables and what the test says."""
+    """A process's whole environment: a role's variables and what the test says; nothing is promised that it doesn't."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     variables = {f"TIDEGATE_{name.upper()}": str(value) for name, value in told.items()}
-    return {**kept, **role, **variables, "PYTHONPATH": str(ROOT)}
+    return {**kept, **role, **NOTHING, **variables, "PYTHONPATH": str(ROOT)}

@@ -10,17 +10,23 @@ PR_SET_NO_NEW_PRIVS = 38
 OPEN_FILES = 32  # standard streams, socket, the job's file, libraries while they load
 
 
-def limit(memory_bytes: int) -> None:
-    """Bound this process for good: memory, files, processes, core dumps, privileges; and die with the parent."""
+def limit(memory_bytes: int, tasks: int | None) -> None:
+    """Bound this process for good: memory, files, processes, core dumps, privileges; and die with the parent.
+
+    Args:
+        memory_bytes: Address space.
+        tasks: Processes and threads of this user in this user namespace; None: as many as there were allowed.
+    """
     bind_to_parent()
     for what, most in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, 0),  # root is exempt from this one: the system call filter is not
+        (resource.RLIMIT_NPROC, tasks),  # root is exempt from this one: the system call filter is not
     ):
-        resource.setrlimit(what, (most, most))
+        if most is not None:
+            resource.setrlimit(what, (most, most))
     os.umask(0o777)
 
 

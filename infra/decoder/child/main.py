@@ -10,24 +10,27 @@ from importlib import import_module
 from typing import Any, cast
 
 from .limits import limit
+from .output import Output
 from .rejected import Rejected
 from .seccomp import filter_system_calls
 
-Job = Callable[[int, dict[str, Any], bytes], dict[str, Any]]
+Job = Callable[..., dict[str, Any]]
 
 PACKET_BYTES = 64 * 1024
 LONGEST_TEXT = 1000
 
 
-def main(channel: int, memory_bytes: int, modules: list[str]) -> None:
+def main(channel: int, memory_bytes: int, tasks: int | None, modules: list[str]) -> None:
     """Confine this process, load the jobs, then serve.
 
     Args:
         channel: Descriptor of the packet socket to the parent.
         memory_bytes: Address space this process may use.
-        modules: Modules that hold a `JOBS` table: name to function of (descriptor, arguments, inline bytes).
+        tasks: Processes and threads there may be in its user namespace; None: it has none of its own.
+        modules: Modules that hold a `JOBS` table: name to function of (descriptor, arguments, inline bytes), and of an
+            `Output` where it makes files.
     """
-    limit(memory_bytes)
+    limit(memory_bytes, tasks)
     jobs: dict[str, Job] = {}
     for name in modules:
         jobs.update(cast("dict[str, Job]", import_module(name).JOBS))
@@ -40,7 +43,7 @@ def main(channel: int, memory_bytes: int, modules: list[str]) -> None:
 
 
 def _serve(connection: socket.socket, jobs: dict[str, Job]) -> bool:
-    packet, ancillary, _, _ = connection.recvmsg(PACKET_BYTES, socket.CMSG_SPACE(array.array("i").itemsize))
+    packet, ancillary, _, _ = connection.recvmsg(PACKET_BYTES, socket.CMSG_SPACE(2 * array.array("i").itemsize))
     if not packet:
         return False
     files = array.array("i")
@@ -49,7 +52,9 @@ def _serve(connection: socket.socket, jobs: dict[str, Job]) -> bool:
     nonce, head, inline = packet.split(b"\n", 2)
     request = json.loads(head)
     try:
-        said = _run(jobs[request["job"]], files[0] if files else -1, request["args"], inline)
+        given = dict(zip(request["files"], files, strict=True))
+        more = [Output(given["output"])] if "output" in given else []
+        said = _run(jobs[request["job"]], given.get("file", -1), request["args"], inline, *more)
     finally:
         for file in files:
             os.close(file)
@@ -57,9 +62,9 @@ def _serve(connection: socket.socket, jobs: dict[str, Job]) -> bool:
     return True
 
 
-def _run(job: Job, file: int, args: dict[str, Any], inline: bytes) -> dict[str, Any]:
+def _run(job: Job, file: int, args: dict[str, Any], *more: bytes | Output) -> dict[str, Any]:
     try:
-        return {"ok": job(file, args, inline)}
+        return {"ok": job(file, args, *more)}
     except Rejected as verdict:
         return {"rejected": {"code": verdict.code, "reason": verdict.reason[:LONGEST_TEXT]}}
     except MemoryError:

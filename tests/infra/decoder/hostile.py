@@ -2,13 +2,24 @@
 
 import ctypes
 import inspect
+import mmap
 import os
 import signal
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+
+class Output(Protocol):
+    """The child's own, which can't be imported from where this file lies."""
+
+    file: int
+
+    def write(self, content: bytes) -> dict[str, Any]:
+        """Write a file."""
+        ...
 
 
 def echo(file: int, args: dict[str, Any], inline: bytes) -> dict[str, Any]:
@@ -158,6 +169,38 @@ def _is_open(number: int) -> bool:
     return True
 
 
+def give(file: int, args: dict[str, Any], inline: bytes, output: Output) -> dict[str, Any]:
+    """Give back so many files of so many bytes."""
+    return {"files": [output.write(bytes([number]) * args["bytes"]) for number in range(args["files"])]}
+
+
+def give_once(file: int, args: dict[str, Any], inline: bytes, output: Output) -> dict[str, Any]:
+    """Write and die in a child that worked before; in a fresh one say what lies there."""
+    if _worked:
+        output.write(b"left behind")
+        os.abort()
+    return {"found": os.pread(output.file, 11, 0).decode().rstrip("\0")}
+
+
+def tamper(file: int, args: dict[str, Any], inline: bytes, output: Output) -> dict[str, Any]:
+    """Try to make the memory longer and shorter, and to write into it by other ways than the one there is."""
+    memory, size = output.file, os.fstat(output.file).st_size
+    return {
+        "grow": _attempt(lambda: os.ftruncate(memory, size + 4096)),
+        "shrink": _attempt(lambda: os.ftruncate(memory, 0)),
+        "append": _attempt(lambda: os.pwrite(memory, b"x", size)),
+        "hold": _attempt(lambda: _held.append(mmap.mmap(memory, size))),
+    }
+
+
+def tamper_later(file: int, args: dict[str, Any], inline: bytes) -> dict[str, Any]:
+    """Write into the memory of a job that is over."""
+    for memory in _held:
+        memory[:4096] = b"x" * 4096
+    return {"written": len(_held)}
+
+
+_held: list[mmap.mmap] = []
 _worked: list[bool] = []
 _BIRTH = time.monotonic_ns()  # tells children apart: in its sandbox every one is process 2
 
@@ -165,6 +208,6 @@ JOBS = {
     job.__name__: job
     for job in (
         echo, hang, spin, work, eat, segfault, crash_once, leave_a_trace, leave, raise_an_error, escape, lie,
-        chatter, babble, resources,
+        chatter, babble, resources, give, give_once, tamper, tamper_later,
     )
 }  # fmt: skip
