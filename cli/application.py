@@ -29,7 +29,7 @@ from infra.originals import Originals
 from infra.records import known_fold
 from infra.settings import Settings
 from schemas.document import TERMINAL_STATES, CloudEvent
-from schemas.events import Failed, MediaEvent, Promoted, Rejected, Skipped
+from schemas.events import Failed, MediaEvent, Planned, Promoted, Rejected, Skipped
 from schemas.model import LANES
 from schemas.notification import Notification
 from schemas.profiles import Profiles
@@ -133,6 +133,7 @@ def application(shared: Services | None = None) -> Application:
     Raises:
         FunctionsUnusable: one's events can't be told from others.
     """
+    profiles: Profiles = shared.settings.profiles if shared else {}
 
     def context(function: Function, envelope: Envelope) -> Context:
         assert shared is not None
@@ -143,6 +144,11 @@ def application(shared: Services | None = None) -> Application:
         assert shared is not None
         # Its state, not its terminal events: an upload that came late has `abandoned` behind it and has not ended.
         fold = await known_fold(envelope.subject, shared.history, shared.objects)
+        if fold.tombstones and function.products:
+            # What it may have left is removed after its last word.
+            return _skipped(
+                profiles, function, event, "gone", "The media was deleted or condemned while this was made."
+            )
         if fold.state() in TERMINAL_STATES:
             return None
         return Failed(
@@ -154,7 +160,6 @@ def application(shared: Services | None = None) -> Application:
             identity=getattr(event, "identity", None),
         )
 
-    profiles: Profiles = shared.settings.profiles if shared else {}
     # Who only provisions or asks needs the lanes' names alone.
     weights: dict[str, float] = shared.settings.lane_weights if shared else dict.fromkeys(LANES, 1.0)
     return Application(
@@ -198,15 +203,7 @@ async def rejected(profiles: Profiles, function: Function, _envelope: Envelope, 
     """A function's refusal, as an event: of a promoted file it refuses one product, not the file."""
     refusal = cast("Reject", error)
     if function.products:
-        product = function.products[0]
-        return Skipped(
-            media=event.media,
-            identity=event.identity,
-            product=product,
-            required=is_required(profiles, event, product),
-            code=refusal.code,
-            reason=refusal.reason[:2000],
-        )
+        return _skipped(profiles, function, event, refusal.code, refusal.reason[:2000])
     return Rejected(
         media=event.media,
         object=event.object,
@@ -215,6 +212,18 @@ async def rejected(profiles: Profiles, function: Function, _envelope: Envelope, 
         reason=refusal.reason[:2000],
         identity=getattr(event, "identity", None),
         verdict=getattr(event, "verdict", None),
+    )
+
+
+def _skipped(profiles: Profiles, function: Function, event: Any, code: str, reason: str) -> Skipped:
+    product = function.products[0]
+    return Skipped(
+        media=event.media,
+        identity=event.identity,
+        product=product,
+        required=is_required(profiles, event, product),
+        code=code,
+        reason=reason,
     )
 
 
@@ -236,7 +245,7 @@ def failed(profiles: Profiles, function: Function, _envelope: Envelope, event: A
 
 def is_required(profiles: Profiles, event: MediaEvent, product: str) -> bool:
     """Whether a media is of no use without a product; one that it wasn't promised is required of nobody."""
-    if isinstance(event, Promoted):
+    if isinstance(event, Promoted | Planned):
         return any(each.required for each in event.products if each.name == product)
     # What follows from another product's outcome: the promise isn't in it, and the profile is what it was made from.
     return getattr(profiles.get(event.known_kind()), product, "none") == "required"

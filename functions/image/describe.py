@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from events.registry import function
+from functions.products import done, promised
 from infra.context import Context
 from infra.decoder import describe_image as described
 from infra.decoder import unnamed_file
 from infra.records import read_record
-from schemas.document import CloudEvent, Fold, event_name
+from schemas.document import Fold, event_name
 from schemas.events import Done, Failed, MediaEvent, Promoted, Skipped
-from schemas.media import Product
 from schemas.objects import ObjectRef
 from schemas.probe import ImageProbe
 from schemas.renditions import Rendition, rendition_key
@@ -35,58 +35,58 @@ async def describe_image(event: MediaEvent, ctx: Context) -> Done | None:
 
     Decoding twelve megapixels a second time for this would cost more than all the rest of it.
     """
-    if not isinstance(event, Promoted) and not _is_of_sizes(event):
-        return None
-    promoted, sizes = await _known(event, ctx)
-    product = _product(promoted, "description")
-    if promoted is None or product is None or (_product(promoted, "sizes") and sizes is None):
-        return None  # not promised; or the sizes' outcome comes here as well
-    async with _picture(promoted, sizes, ctx) as (file, probe):
-        description = await described(ctx.decoders, file, probe)
-    return Done(
-        media=promoted.media,
-        identity=promoted.identity,
-        product=product.name,
-        required=product.required,
-        description=description,
-    )
-
-
-def _is_of_sizes(event: MediaEvent) -> bool:
     match event:
-        case Done() | Skipped():
-            return event.product == "sizes"
-        case Failed():
-            return "sizes" in event.products
+        case Promoted():
+            begun = event
+            sizes = await _made(event, ctx)
+        case Done(product="sizes"):
+            begun, sizes = await _begun(event, ctx), event.renditions
+        case Skipped(product="sizes"):
+            begun, sizes = await _begun(event, ctx), ()
+        case Failed() if "sizes" in event.products:
+            begun, sizes = await _begun(event, ctx), ()
         case _:
-            return False
+            return None
+    product = promised(begun, "description")
+    if product is None or sizes is None:
+        return None
+    async with _picture(begun, sizes, ctx) as (file, probe):
+        description = await described(ctx.decoders, file, probe)
+    return done(begun, product, (), description)
 
 
-def _product(promoted: Promoted | None, name: str) -> Product | None:
-    return next((each for each in promoted.products if each.name == name), None) if promoted else None
+async def _made(event: Promoted, ctx: Context) -> Sequence[Rendition] | None:
+    """The sizes that there are of a media; None: they are being made, and their outcome comes here as well."""
+    if not (promised(event, "sizes") and promised(event, "description")):
+        return ()
+    outcome = (await _fold(event.media.media_id, ctx)).products().get("sizes")
+    if outcome is None:
+        return None
+    return Done.model_validate(outcome["data"]).renditions if event_name(outcome) == "done" else ()
 
 
-async def _known(event: MediaEvent, ctx: Context) -> tuple[Promoted | None, CloudEvent | None]:
-    """The media as it was promoted, and what became of its sizes; None: nothing yet, or none were promised."""
-    if isinstance(event, Promoted) and (_product(event, "sizes") is None or _product(event, "description") is None):
-        return event, None
-    media_id = event.media.media_id
+async def _begun(event: MediaEvent, ctx: Context) -> Promoted:
+    promoted = (await _fold(event.media.media_id, ctx)).named("promoted")
+    if promoted is None:
+        raise LookupError(f"neither stream nor record know how {event.media.media_id} was promoted")
+    return Promoted.model_validate(promoted["data"])
+
+
+async def _fold(media_id: str, ctx: Context) -> Fold:
     fold = Fold.of(media_id, await ctx.history.last(*(happened(name, media_id) for name in _TOLD)))
     if fold.named("promoted") is None:
         # The stream has forgotten it: the sizes of an old media were made again.
         fold.merge(await read_record(ctx.objects, media_id) or Fold(media_id))
-    promoted = fold.named("promoted")
-    return Promoted.model_validate(promoted["data"]) if promoted else None, fold.products().get("sizes")
+    return fold
 
 
 @asynccontextmanager
 async def _picture(
-    promoted: Promoted, sizes: CloudEvent | None, ctx: Context
+    promoted: Promoted, sizes: Sequence[Rendition], ctx: Context
 ) -> AsyncGenerator[tuple[int, ImageProbe]]:
     """A descriptor of what is looked at, and how its pixels lie."""
     assert isinstance(promoted.probe, ImageProbe)
-    made = Done.model_validate(sizes["data"]).renditions if sizes and event_name(sizes) == "done" else ()
-    rendition = _smallest(made, promoted.probe)
+    rendition = _smallest(sizes, promoted.probe)
     if rendition is None:
         async with ctx.originals.open(promoted.original) as path:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

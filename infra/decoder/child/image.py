@@ -79,7 +79,7 @@ def probe(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise Rejected("too_many_pixels", f"at most {args['max_pixels']:,} are accepted") from error
     except Exception as error:
-        raise _refusal(error) from error
+        raise refusal(error) from error
 
 
 def _describe(stream: BinaryIO, args: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _icc(profile: bytes | None) -> dict[str, Any] | None:
     return {"size": len(profile), "description": re.sub(r"[^ -~]+", "", name).strip()[:64] or None}
 
 
-def _refusal(error: Exception) -> Rejected:
+def refusal(error: Exception) -> Rejected:
     """The library's words decide what it is; they are not repeated, since they may quote the file."""
     words = str(error).lower()
     if "too large" in words or "text memory" in words:

@@ -1,6 +1,6 @@
 """What a child can do, by name."""
 
-from . import image, office, pdf, text, whole
+from . import cover, image, office, page, pdf, text, waveform, whole
 from .confinement import confinement
 from .describe import describe
 from .identify import identify
@@ -15,5 +15,10 @@ JOBS = {
     "identify": identify,
     "render": render,
     "describe": describe,
+    "cover": cover.render,
+    "waveform": waveform.draw,
+    "page": page.render,
+    "pdf_excerpt": page.excerpt,
+    "text_excerpt": text.excerpt,
     "confinement": confinement,
 }
