@@ -75,7 +75,11 @@ class SoundDescription(Model):
     """What a sound is like."""
 
     type: Literal["sound"] = "sound"
-    loudness: Loudness | None = None
+    loudness: Loudness | None = Field(
+        default=None,
+        description="Of the sound as it was recorded, mixed down to what the rendition has, one channel taken for what "
+        "two loudspeakers play; none for silence and for what is too short to have any.",
+    )
     normalized: bool = Field(default=False, description="Whether the rendition was brought to the profile's loudness.")
 
 
@@ -92,6 +96,13 @@ class TagsDescription(Model):
     genre: Annotated[str, StringConstraints(max_length=64)] | None = None
 
 
+class PageDescription(Model):
+    """What a document is like to turn over."""
+
+    type: Literal["page"] = "page"
+    pages: int = Field(ge=1, le=1_000_000, description="Number of pages.")
+
+
 class TextDescription(Model):
     """How a document begins."""
 
@@ -102,7 +113,7 @@ class TextDescription(Model):
 
 
 Description = Annotated[
-    ImageDescription | StreamDescription | SoundDescription | TagsDescription | TextDescription,
+    ImageDescription | StreamDescription | SoundDescription | TagsDescription | PageDescription | TextDescription,
     Field(discriminator="type"),
 ]
 """What a product says beside its files."""
