@@ -147,21 +147,18 @@ def _arguments(plan: Plan, rungs: tuple[Rung, ...], *, sound: bool) -> list[str]
         inputs += [*confined, "-f", "concat", "-i", f"{OUTPUT}/{_list(rung)}"]
     count = len(rungs) + sound
     maps = [part for number in range(count) for part in ("-map", f"{number}:0")]
+    largest = max(plan.rungs, key=lambda rung: rung.pixels)
+    # Of sizes in whole pixels each has a slightly different shape, which FFmpeg takes for a mistake: as players show
+    # them, all have that of the largest. Of the first size alone as well, or its bytes would change.
+    shapes = [
+        part for number in range(len(rungs)) for part in (f"-aspect:v:{number}", f"{largest.width}:{largest.height}")
+    ]
     sets = [f"id=0,seg_duration={_ANY_LENGTH},streams=v"]
     if sound:
         sets.append(f"id=1,seg_duration={plan.segment_seconds:g},streams=a")
     return [
-        *(
-            "-nostdin",
-            "-v",
-            "error",
-            *inputs,
-            *maps,
-            "-c",
-            "copy",
-            "-bsf:v",
-            f"setts=pts=PTS:dts=DTS:duration={_UNTIL_NEXT}",
-        ),
+        *("-nostdin", "-v", "error", *inputs, *maps, "-c", "copy", *shapes),
+        *("-bsf:v", f"setts=pts=PTS:dts=DTS:duration={_UNTIL_NEXT}"),
         *("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact"),
         *("-max_interleave_delta", "0"),
         *("-f", "dash", "-hls_playlist", "1", "-use_timeline", "1", "-use_template", "1"),
