@@ -69,6 +69,20 @@ class ImageProfile(Profile):
     webp_quality: Percent = 80
     jpeg_quality: Percent = 80
     avif_quality: Percent = 60
+    animation_frames: int = Field(
+        default=300,
+        ge=1,
+        le=1000,
+        description="Most frames of an animation; of a longer one every second, third, … is left out, and it lasts as "
+        "long. 1: animations stand still.",
+    )
+    animation_pixels: int = Field(
+        default=64_000_000,
+        ge=0,
+        le=100_000_000,
+        description="Most pixels of all frames of an animation together in its largest variant, likewise; each takes "
+        "four bytes of memory while it is made.",
+    )
 
     @field_validator("variants")
     @classmethod
