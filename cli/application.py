@@ -142,6 +142,9 @@ def application(shared: Services | None = None) -> Application:
         assert shared is not None
         # Its state, not its terminal events: an upload that came late has `abandoned` behind it and has not ended.
         fold = await known_fold(envelope.subject, shared.history, shared.objects)
+        if fold.tombstones and function.products:
+            # What it may have left is removed after its last word.
+            return _skipped(function, event, "gone", "The media was deleted or condemned while this was made.")
         if fold.state() in TERMINAL_STATES:
             return None
         return Failed(
@@ -196,15 +199,7 @@ async def rejected(function: Function, _envelope: Envelope, event: Any, error: A
     """A function's refusal, as an event: of a promoted file it refuses one product, not the file."""
     refusal = cast("Reject", error)
     if function.products:
-        product = function.products[0]
-        return Skipped(
-            media=event.media,
-            identity=event.identity,
-            product=product,
-            required=is_required(event, product),
-            code=refusal.code,
-            reason=refusal.reason[:2000],
-        )
+        return _skipped(function, event, refusal.code, refusal.reason[:2000])
     return Rejected(
         media=event.media,
         object=event.object,
@@ -213,6 +208,18 @@ async def rejected(function: Function, _envelope: Envelope, event: Any, error: A
         reason=refusal.reason[:2000],
         identity=getattr(event, "identity", None),
         verdict=getattr(event, "verdict", None),
+    )
+
+
+def _skipped(function: Function, event: Any, code: str, reason: str) -> Skipped:
+    product = function.products[0]
+    return Skipped(
+        media=event.media,
+        identity=event.identity,
+        product=product,
+        required=is_required(event, product),
+        code=code,
+        reason=reason,
     )
 
 

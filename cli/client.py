@@ -20,8 +20,8 @@ PATIENCE_SECONDS = 30.0
 _JSON = {"content-type": "application/json"}
 
 OnBytes = Callable[[int], None]
-OnProgress = Callable[[str, int, int], None]
-"""A function, how far it is, of how much."""
+OnProgress = Callable[[str, int, int, float | None], None]
+"""A function, how far it is, of how much, and the seconds that are left if it says so."""
 
 
 class Refused(Exception):
@@ -91,7 +91,7 @@ class Gateway:
                         yield json.loads(data)
                         continue
                     said = json.loads(data)
-                    on_progress(said["function"], said["done"], said["total"])
+                    on_progress(said["function"], said["done"], said["total"], said.get("eta_seconds"))
             except aiohttp.ClientError:
                 # The gateway stopped, or is being replaced by another: what was missed comes with the next stream.
                 if time.monotonic() > patient_until:

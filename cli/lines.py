@@ -12,6 +12,7 @@ from schemas.document import CloudEvent, event_name
 
 Data = dict[str, Any]
 
+MOST_FILES = 8
 SHORT = 8
 """Characters of an event's id that tell it from the others of its media."""
 
@@ -77,6 +78,17 @@ def _discarded(data: Data) -> str:
     return f"{count} {'object' if count == 1 else 'objects'} after {data['cause']}{kept}"
 
 
+def _done(data: Data) -> str:
+    return ": ".join(word for word in (str(data["product"]), _files(data)) if word)
+
+
+def _files(data: Data) -> str:
+    """The first files and their sizes: a stream's segments aren't among them, and eight names fill a line."""
+    files: list[Data] = list(data.get("renditions") or ())
+    named = ", ".join(f"{file['name']} {size(file['size'])}" for file in files[:MOST_FILES])
+    return f"{named} and {len(files) - MOST_FILES} more" if len(files) > MOST_FILES else named
+
+
 _SAYINGS: dict[str, Callable[[Data], str]] = {
     "requested": _requested,
     "uploaded": lambda data: size(data["object"]["size"]),
@@ -89,6 +101,9 @@ _SAYINGS: dict[str, Callable[[Data], str]] = {
     "ready": lambda data: str(data["original"]["key"]),
     "rejected": lambda data: f"{data['code']}: {data['reason']}",
     "failed": lambda data: f"{data['function']}: {data['error']}",
+    "done": _done,
+    "playable": _files,
+    "skipped": lambda data: f"{data['product']}: {data['code']}: {data['reason']}",
     "discarded": _discarded,
     "deleted": lambda data: f"by {data.get('deleted_by')}",
 }

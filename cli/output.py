@@ -24,6 +24,9 @@ STYLES = {
     "uploaded": "cyan",
     "pending": "dim",
     "promoted": "green",
+    "done": "green",
+    "playable": "green",
+    "skipped": "yellow",
     "overwritten": "yellow",
     "discarded": "dim",
 }

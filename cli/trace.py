@@ -1,5 +1,6 @@
 """`tidegate trace`: everything that happened to a media, and what it waits for."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -8,18 +9,18 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from cli import vocabulary
 from cli.connect import connected, objects_of, settings
 from cli.failures import PROBLEM, USAGE, CommandFailed
-from cli.graph import takes
 from cli.history import Given, History, read_history
-from cli.lines import SHORT, function_of, kind_of, moment, said
+from cli.lines import SHORT, function_of, moment, said
 from cli.outcome import outcome
 from cli.output import clock, emit, err, out, shown, styled
 from cli.printable import printable
 from events.registry import load
-from schemas.document import TERMINAL_STATES, CloudEvent, event_name
+from schemas.document import CloudEvent, event_name
+from schemas.products import ProductState
 from schemas.subjects import FIRST_RUN
+from schemas.waiting import takers, unmade, waiting
 
 Row = tuple[datetime, Text, Text, Text, Text, Text, Text]
 
@@ -54,21 +55,8 @@ def checked(media_id: str) -> str:
 
 
 def waits_for(history: History) -> list[str]:
-    """The functions that have the next say: those that take the newest event nobody has answered yet."""
-    state = history.fold.state()
-    if state in TERMINAL_STATES:
-        return []
-    if state == "pending":
-        return ["client"]
-    answered = {(event.get("causationid"), function_of(event)) for event in history.events}
-    functions = [function for function in load() if not function.batch]
-    known = vocabulary.events(functions)
-    for event in reversed(history.events):
-        model = known.get(event_name(event))
-        takers = [one.name for one in functions if model is not None and takes(one, model, kind_of(event))]
-        if waiting := [name for name in takers if (event["id"], name) not in answered]:
-            return waiting
-    return []
+    """The functions that have the next say; `client` while the upload is awaited."""
+    return [taker.name for taker in waiting(history.fold, history.events, takers(load()))]
 
 
 def _report(history: History) -> dict[str, Any]:
@@ -79,6 +67,8 @@ def _report(history: History) -> dict[str, Any]:
         "why": ended.why,
         "where": ended.where or None,
         "waits_for": waits_for(history),
+        "products": [product.model_dump(exclude_none=True) for product in ended.products],
+        "unmade": unmade(history.fold, takers(load())),
         "gaps": history.gaps,
         "events": [{"sequence": history.sequences.get(event["id"]), **event} for event in history.events],
         "given": [asdict(given) for given in history.given],
@@ -94,6 +84,9 @@ def _show(history: History) -> None:
         console.print(shown(ended.where, "dim"))
     console.print()
     console.print(_timeline(history))
+    if ended.products:
+        console.print()
+        console.print(_products(ended.products))
     for letter in history.letters:
         console.print()
         console.print(
@@ -104,8 +97,21 @@ def _show(history: History) -> None:
     if waiting := waits_for(history):
         console.print()
         console.print(Text.assemble("waits for ", (", ".join(waiting), "bold cyan")))
+    for product in unmade(history.fold, takers(load())):
+        console.print(shown(f"No function that is installed here makes {product}.", "yellow"))
     for gap in history.gaps:
         err().print(shown(f"Incomplete: {gap}", "yellow"))
+
+
+def _products(products: Sequence[ProductState]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("product", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for each in products:
+        why = ": ".join(word for word in (each.code, each.reason) if word)
+        table.add_row(shown(each.name), styled(each.state), shown(why if each.required else f"optional  {why}".strip()))
+    return table
 
 
 def _timeline(history: History) -> Table:

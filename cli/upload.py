@@ -45,7 +45,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one file. `seconds`: from the upload's answer to the end state."""
+    """What became of one file and its products. `seconds`: from the upload's answer to the end state."""
 
     file: str
     media_id: str | None
@@ -53,6 +53,7 @@ class Result:
     why: str
     seconds: float | None
     where: str
+    products: tuple[dict[str, Any], ...] = ()
 
 
 async def upload(files: Sequence[Path], wish: Wish, data: Path | None, *, as_json: bool) -> int:
@@ -143,7 +144,8 @@ async def _carry(gateway: Gateway, file: Path, wish: Wish, line: _Line) -> Resul
             raise CommandFailed(DOWN, printable(f"{name}: {refusal}")) from None
         return Result(name, None, "refused", str(refusal), None, "")
     seconds = round(time.monotonic() - begun, 3)
-    return Result(name, ticket.media_id, ended.state, ended.why, seconds, ended.where)
+    products = tuple(product.model_dump(exclude_none=True) for product in ended.products)
+    return Result(name, ticket.media_id, ended.state, ended.why, seconds, ended.where, products)
 
 
 def request_for(file: Path, wish: Wish) -> UploadRequest:
@@ -174,8 +176,9 @@ async def follow(gateway: Gateway, media_id: str, say: Callable[[str], None]) ->
     """Fold a media's events until nothing more will happen to it by itself."""
     fold = Fold(media_id)
 
-    def progress(function: str, done: int, total: int) -> None:
-        say(f"{function} {100 * done // max(total, 1)} %")
+    def progress(function: str, done: int, total: int, eta: float | None) -> None:
+        left = "" if eta is None else f", {eta:.0f} s left"
+        say(f"{function} {100 * done // max(total, 1)} %{left}")
 
     async for event in gateway.events(media_id, progress):
         fold.add(event)

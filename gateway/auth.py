@@ -7,7 +7,7 @@ from typing import Final
 from starlette.requests import HTTPConnection
 
 from gateway.problems import ProblemError
-from gateway.services import services
+from gateway.services import Services, services
 from infra.tokens import Claims, Scope, TokenRefused
 
 SECURITY: Final = [{"bearer": list[str]()}]
@@ -38,12 +38,7 @@ def bearer(request: HTTPConnection, *scopes: Scope, token: str = "") -> Claims:
     try:
         claims = at.verifier.verify(token)
     except TokenRefused as refusal:
-        raise ProblemError(
-            HTTPStatus.UNAUTHORIZED,
-            "token_refused",
-            f"{str(refusal).capitalize()}: get a new one.",
-            {"www-authenticate": 'Bearer error="invalid_token"'},
-        ) from None
+        raise refused(refusal, "get a new one") from None
     if not any(claims.may(scope) for scope in scopes):
         raise ProblemError(
             HTTPStatus.FORBIDDEN,
@@ -51,7 +46,27 @@ def bearer(request: HTTPConnection, *scopes: Scope, token: str = "") -> Claims:
             f"This needs a token with scope {' or '.join(f'`{scope}`' for scope in scopes)}: ask for one.",
             {"www-authenticate": f'Bearer error="insufficient_scope", scope="{scopes[0]}"'},
         )
-    if wait := at.rates.take(claims.owner):
+    limited(at, claims.owner)
+    return claims
+
+
+def refused(refusal: TokenRefused, remedy: str) -> ProblemError:
+    """401 for a token that can't be believed."""
+    return ProblemError(
+        HTTPStatus.UNAUTHORIZED,
+        "token_refused",
+        f"{str(refusal).capitalize()}: {remedy}.",
+        {"www-authenticate": 'Bearer error="invalid_token"'},
+    )
+
+
+def limited(at: Services, who: str) -> None:
+    """Count a request.
+
+    Raises:
+        ProblemError: 429 for one too many.
+    """
+    if wait := at.rates.take(who):
         seconds = math.ceil(wait)
         raise ProblemError(
             HTTPStatus.TOO_MANY_REQUESTS,
@@ -60,4 +75,3 @@ def bearer(request: HTTPConnection, *scopes: Scope, token: str = "") -> Claims:
             f"again in {seconds} s.",
             {"retry-after": str(seconds)},
         )
-    return claims

@@ -43,8 +43,9 @@ router = APIRouter()
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
             "description": (
                 "Events as CloudEvents, each with its id. `progress` without one, as far as the connection keeps up: "
-                "{media_id, function, done, total}. `gap`: what was missed can't be told any more. `end`: {reason, "
-                "detail}; a stream that ends without it was cut off, and is resumed the same way. A lone id, at first "
+                "{media_id, function, done, total, eta_seconds?}. `gap`: what was missed can't be told any more. "
+                "`end`: {reason, detail}; a stream that ends without it was cut off, and is resumed the same way. A "
+                "lone id, at first "
                 "and every quarter of a minute, is a place to resume after."
             ),
         },

@@ -57,9 +57,7 @@ async def find(at: Services, claims: Claims, media_id: str) -> Found:
     Raises:
         ProblemError: 404, the same for what isn't there and for what is somebody else's; 503 when nobody can say.
     """
-    if not _MEDIA_ID.fullmatch(media_id):
-        raise unknown()
-    found = await _look(at, media_id)
+    found = await look(at, media_id)
     if not may_see(claims, found.fold):
         raise unknown()
     return found
@@ -79,7 +77,14 @@ def may_see(claims: Claims, fold: Fold) -> bool:
     return not set(readers(fold.known().get("media", {}))).isdisjoint(claims.readers)
 
 
-async def _look(at: Services, media_id: str) -> Found:
+async def look(at: Services, media_id: str) -> Found:
+    """What there is under an id, whoever asks; nothing at all is an empty fold.
+
+    Raises:
+        ProblemError: 404 for what is no id; 503 when nobody can say.
+    """
+    if not _MEDIA_ID.fullmatch(media_id):
+        raise unknown()
     fold, events, newest, gap = Fold(media_id), dict[str, CloudEvent](), 0, ""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):

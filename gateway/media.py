@@ -19,6 +19,7 @@ from schemas.api import Deletion, MediaStatus
 from schemas.events import Deleted
 from schemas.media import Media
 from schemas.subjects import FIRST_RUN, Subject
+from schemas.waiting import waiting
 
 router = APIRouter(prefix="/v1/media")
 _ERRORS = described(
@@ -41,8 +42,10 @@ async def media_status(request: Request, media_id: str) -> Response:
     """
     at = services(request)
     claims = bearer(request, "read", "upload")
-    shown = status(await find(at, claims, media_id), claims, at)
-    shown = shown.model_copy(update={"queue": await at.queues.at(shown.waits_for)})
+    found = await find(at, claims, media_id)
+    wait_for = waiting(found.fold, found.events.values(), at.takers)
+    shown = status(found, claims, at, (taker.name for taker in wait_for))
+    shown = shown.model_copy(update={"queue": await at.queues.at(wait_for, shown.lane)})
     return _json(shown.model_dump_json().encode())
 
 
@@ -54,7 +57,8 @@ async def media_status(request: Request, media_id: str) -> Response:
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
             "description": (
                 "Events as CloudEvents, then `end`. Between them, while a large file is worked on, `progress` frames "
-                "without an id: {media_id, function, done, total}, at most two a second of each function."
+                "without an id: {media_id, function, done, total, eta_seconds?}, at most two a second of each "
+                "function; the seconds that are left only where the function says so."
             ),
         },
         204: {"description": "Nothing after Last-Event-ID, and nothing more to come."},

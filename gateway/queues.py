@@ -2,10 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from events.bus import Bus, BusError, ConsumerState
+from events.lanes import lane_consumer
 from schemas.api import Queue
+from schemas.waiting import CLIENT, Taker
 
 FRESH_SECONDS: Final = 2.0
 PATIENCE_SECONDS: Final = 0.5
@@ -22,18 +25,18 @@ class Queues:
         self._fresh_until = 0.0
         self._asking: asyncio.Task[None] | None = None
 
-    async def at(self, functions: tuple[str, ...]) -> Queue | None:
-        """The longest queue among these functions; None if nobody can say."""
-        if not functions or functions == ("client",):
+    async def at(self, waiting: Sequence[Taker], lane: str) -> Queue | None:
+        """The longest queue among these functions, for a media of this lane; None if nobody can say."""
+        if not waiting or CLIENT in waiting:
             return None
         if time.monotonic() >= self._fresh_until:
             if self._asking is None:
                 self._asking = asyncio.create_task(self._ask())
             await asyncio.shield(self._asking)
         lengths = [
-            (state.pending + state.unacknowledged, name)
-            for name in functions
-            if (state := self._states.get(name)) is not None
+            (state.pending + state.unacknowledged, taker.name)
+            for taker in waiting
+            if (state := self._states.get(_consumer(taker, lane))) is not None
         ]
         if not lengths:
             return None
@@ -50,3 +53,7 @@ class Queues:
             self._states, fresh = {state.name: state for state in states}, FRESH_SECONDS
         self._fresh_until = time.monotonic() + fresh
         self._asking = None
+
+
+def _consumer(taker: Taker, lane: str) -> str:
+    return lane_consumer(taker.name, lane) if taker.lanes else taker.name

@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.app import connected_app
-from gateway.services import WaitsFor, usual_path
+from gateway.takers import Takers
 from infra.settings import Settings
 
 # A POST waits for NATS for five seconds at most.
@@ -96,7 +96,7 @@ def _mind_who_does_not_read(listening: socket) -> None:
         own.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, int(STALLED_SECONDS * 1000))
 
 
-async def serve(settings: Settings, *, waits_for: WaitsFor = usual_path, stop: asyncio.Event | None = None) -> bool:
+async def serve(settings: Settings, *, takers: Takers | None = None, stop: asyncio.Event | None = None) -> bool:
     """Run the gateway until SIGTERM, or until `stop` is set where the caller has the signals.
 
     Returns:
@@ -109,7 +109,7 @@ async def serve(settings: Settings, *, waits_for: WaitsFor = usual_path, stop: a
         refused.append(reason)
         server.should_exit = True
 
-    app = connected_app(settings, waits_for=waits_for, on_closed=closed)
+    app = connected_app(settings, takers=takers, on_closed=closed)
     server = Server(app, settings, own_signals=stop is None)
     stopping = asyncio.create_task(_stop(server, stop)) if stop else None
     try:

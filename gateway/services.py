@@ -1,7 +1,6 @@
 """What the gateway's handlers share, injected by whoever makes the application."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,33 +13,17 @@ from gateway.quota import Quota
 from gateway.rates import Rates
 from gateway.readiness import Health
 from gateway.tail import Tail
+from gateway.takers import Takers, installed
 from infra.catalog import Wanted
 from infra.documents import Stored
 from infra.errors import DependencyDown
+from infra.grants import Grants
 from infra.objects import Objects
 from infra.presign import Presigner
 from infra.quotas import Quotas
 from infra.settings import Settings
 from infra.tokens import Verifier
 from schemas.document import Fold
-
-WaitsFor = Callable[[str], list[str]]
-"""The functions that take an event, by the event's name."""
-
-# The way to a terminal state; whoever knows the registry (the command line) injects what is really installed.
-_PATH = {
-    "requested": ["client"],
-    "uploaded": ["identify"],
-    "identified": ["scan"],
-    "scanned": ["probe"],
-    "probed": ["promote"],
-    "promoted": ["finish"],
-}
-
-
-def usual_path(event: str) -> list[str]:
-    """Who has the next say in a stock installation."""
-    return _PATH.get(event, [])
 
 
 class Documents(Protocol):
@@ -71,10 +54,12 @@ class Services:
         settings: What the process was told.
         bus: NATS; may publish `requested` and `deleted`, and read MEDIA.
         documents: MongoDB; none: the stream alone is asked.
-        waits_for: who takes an event.
+        objects: MinIO, with the gateway's rights: what was promoted, to read.
+        takers: whom a media may wait for.
         uploads: signs uploads with the signer's credentials.
         downloads: signs downloads with the gateway's.
         verifier: checks bearer tokens.
+        grants: gives and checks players' links.
         rates: how many requests an owner may send.
         quota: whether an owner may ask for one more upload.
         queues: how long the functions' queues are.
@@ -87,10 +72,12 @@ class Services:
     settings: Settings
     bus: Bus
     documents: Documents | None
-    waits_for: WaitsFor
+    objects: Objects
+    takers: Takers
     uploads: Presigner
     downloads: Presigner
     verifier: Verifier
+    grants: Grants
     rates: Rates
     quota: Quota
     queues: Queues
@@ -106,7 +93,7 @@ class Services:
 
     @classmethod
     def of(
-        cls, settings: Settings, bus: Bus, documents: Documents | None, objects: Objects, waits_for: WaitsFor
+        cls, settings: Settings, bus: Bus, documents: Documents | None, objects: Objects, takers: Takers | None
     ) -> "Services":
         """Make the signers, the verifier and the rest that the settings describe.
 
@@ -123,10 +110,12 @@ class Services:
             settings=settings,
             bus=bus,
             documents=documents,
-            waits_for=waits_for,
+            objects=objects,
+            takers=installed() if takers is None else takers,
             uploads=Presigner.uploads(settings),
             downloads=Presigner.downloads(settings),
             verifier=Verifier(settings.jwt_secret.get_secret_value()),
+            grants=Grants(settings.jwt_secret.get_secret_value()),
             rates=Rates(settings.rate_per_second, settings.rate_burst),
             quota=quota_of(settings, documents),
             queues=Queues(bus),

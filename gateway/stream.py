@@ -76,7 +76,7 @@ class EventStream(Response):
         with self._held:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await until_over(
-                self._send(send), _left(receive), self._ending, seconds=self._seconds, farewell=self._farewell
+                self._send(send), left(receive), self._ending, seconds=self._seconds, farewell=self._farewell
             )
             with suppress(TimeoutError):
                 # Who doesn't read can't be told that it is over either; TCP gives up on him (`gateway.server`).
@@ -118,6 +118,7 @@ async def until_over(
     return here
 
 
-async def _left(receive: Receive) -> None:
+async def left(receive: Receive) -> None:
+    """Return when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass

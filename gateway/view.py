@@ -1,14 +1,18 @@
 """A media as its owner sees it: a pure function of what was found."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
 
+from gateway.links import Links, shown
 from gateway.lookup import Found
-from gateway.services import Services, WaitsFor
+from gateway.offered import ORIGINAL
+from gateway.services import Services
 from infra.tokens import Claims
 from schemas.api import (
     SCANNED_WITH_OLD,
     TEST_SIGNATURES,
+    UNMADE,
     DeclaredMedia,
     Failure,
     MediaStatus,
@@ -17,15 +21,17 @@ from schemas.api import (
     Step,
     VerdictView,
 )
-from schemas.document import FAILURES, TERMINAL_STATES, TOMBSTONES, CloudEvent, Fold, event_name
+from schemas.document import FAILURES, TOMBSTONES, CloudEvent, Fold, event_name
 from schemas.media import Identity
+from schemas.products import made, product_states
+from schemas.waiting import unmade
 
-URL_SECONDS: Final = 300
 
-
-def status(found: Found, claims: Claims, at: Services) -> MediaStatus:
+def status(found: Found, claims: Claims, at: Services, waits_for: Iterable[str]) -> MediaStatus:
     """Where the media is, what happened so far, and what it waits for."""
     fold = found.fold
+    announced = [] if fold.tombstones else made(fold)
+    links = Links.of(at, fold, claims, announced) if claims.may("read") and not fold.tombstones else None
     known = fold.known()
     state = fold.state()
     events = in_order(found)
@@ -41,16 +47,19 @@ def status(found: Found, claims: Claims, at: Services) -> MediaStatus:
             "identity": identity,
             "verdict": verdict,
             "probe": known.get("probe"),
-            "original": None if set(fold.tombstones) else _original(fold, known, identity, claims, at),
+            "original": _original(fold, links),
+            "products": () if fold.tombstones else product_states(fold),
+            **shown(announced, links),
             "rejection": Rejection.model_validate(rejected["data"]) if rejected else None,
             "failures": [
                 Failure.model_validate(event["data"]) for event in fold.cells.values() if event_name(event) == "failed"
             ],
             "history": [_step(event) for event in events],
-            "waits_for": waits_for(state, events, at.waits_for),
+            "waits_for": tuple(waits_for),
             "warnings": [
                 *([found.gap] if found.gap else []),
                 *([TEST_SIGNATURES] if verdict and verdict.test_signatures else []),
+                *(UNMADE.format(product=product) for product in unmade(fold, at.takers)),
                 *_old_signatures(fold, verdict, at.settings.signatures_max_age_days),
             ],
         }
@@ -60,18 +69,6 @@ def status(found: Found, claims: Claims, at: Services) -> MediaStatus:
 def in_order(found: Found) -> list[CloudEvent]:
     """Every event seen, oldest first."""
     return sorted(found.events.values(), key=lambda event: (event["time"], event["id"]))
-
-
-def waits_for(state: str, events: list[CloudEvent], takers: WaitsFor) -> list[str]:
-    """The functions that take the newest event that anybody still has to answer."""
-    if state in TERMINAL_STATES:
-        return []
-    answers = {(event.get("causationid"), function_of(event)) for event in events}
-    for event in reversed(events):
-        waiting = [name for name in takers(event_name(event)) if (event["id"], name) not in answers]
-        if waiting and not (waiting == ["client"] and state != "pending"):
-            return waiting
-    return []
 
 
 def function_of(event: CloudEvent) -> str:
@@ -101,26 +98,11 @@ def _old_signatures(fold: Fold, verdict: VerdictView | None, most_days: float) -
     return [SCANNED_WITH_OLD.format(days=days)] if days > most_days else []
 
 
-def _original(
-    fold: Fold, known: dict[str, Any], identity: Identity | None, claims: Claims, at: Services
-) -> Original | None:
+def _original(fold: Fold, links: Links | None) -> Original | None:
     promoted = fold.named("promoted")
-    if promoted is None:
+    if promoted is None or fold.tombstones:
         return None
-    original = promoted["data"]["original"]
-    if not claims.may("read"):
-        return Original.model_validate(original)
-    now = datetime.now(UTC)
-    url = at.downloads.presign_get(
-        original["key"],
-        expires=URL_SECONDS,
-        file_name=known["media"]["filename"],
-        content_type=identity.content_type if identity else None,
-        now=now,
-    )
-    return Original.model_validate(
-        {**original, "url": url, "url_expires_at": now.replace(microsecond=0) + timedelta(seconds=URL_SECONDS)}
-    )
+    return Original.model_validate(promoted["data"]["original"] | (links.file(ORIGINAL) if links else {}))
 
 
 def _step(event: CloudEvent) -> Step:

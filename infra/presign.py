@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.ht
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
@@ -129,6 +130,28 @@ class Presigner:
         if content_type is not None:
             query["response-content-type"] = content_type
         return self._signed(("GET", key), query, {}, expires, now or datetime.now(UTC))
+
+    def presign_many(self, folder: str, *, expires: int, now: datetime) -> Callable[[str], str]:
+        """Permit reading files of one folder: what signs one after another, at a third of the cost.
+
+        What is the same for all, which is all but the name, is escaped and ordered once.
+
+        Args:
+            folder: The keys' beginning, up to and with a slash.
+            expires: Seconds the URLs are valid, at most seven days.
+            now: When the seconds begin.
+        """
+        mark = "-"
+        whole = self._signed(("GET", f"{folder}{mark}"), {}, {}, expires, now)
+        before, _, query = whole.rpartition("&")[0].rpartition(f"{mark}?")
+        path, stamp = before.removeprefix(self._root), _amz(now)
+
+        def sign(name: str) -> str:
+            escaped = escape(name)
+            _, signature = self._signer.request(stamp, "GET", f"{path}{escaped}", query, {"host": self._host}, UNSIGNED)
+            return f"{before}{escaped}?{query}&X-Amz-Signature={signature}"
+
+        return sign
 
     def post_policy(
         self,

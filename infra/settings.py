@@ -1,6 +1,7 @@
 """Every setting of every process, in one typed class; nothing else reads the environment."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -38,6 +39,7 @@ def _separated(value: object) -> object:
     return [each.strip().lower() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
 
 
+_ORIGIN = re.compile(r"\*|https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 Accepted = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated)]
 _ACCEPTED_FIELDS: dict[str, Kind] = {
     "accept_images": "image",
@@ -120,6 +122,24 @@ class Settings(BaseSettings):
     upload_expires_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] = Field(
         default=900, description="How long a presigned upload is valid."
     )
+    delivery: Literal["redirect", "proxy"] = Field(
+        default="redirect",
+        description="How files reach who may have them. `redirect`: from MinIO itself, by signed URLs; `proxy`: "
+        "through the gateway, where clients can't reach MinIO.",
+    )
+    link_seconds: Annotated[int, Field(ge=60, le=86400)] = Field(
+        default=900, description="How long a signed URL of one file is valid."
+    )
+    play_seconds: Annotated[int, Field(ge=60, le=86400)] = Field(
+        default=4 * 3600,
+        description="How long players' links, and the signed URLs in playlists, are valid beyond a video's own length: "
+        "time to pause. A link is for one media, and whoever has it may read that.",
+    )
+    cors_origins: Accepted = Field(
+        default=("*",),
+        description="Whose web pages may read files and playlists, comma separated (`https://app.example`); `*`: "
+        "anybody's that have a link or token, since no browser adds one by itself; none: no other origin's.",
+    )
     rate_per_second: Annotated[float, Field(ge=0)] = Field(
         default=100,
         description="Requests an owner may send in a second in the long run, to each gateway process; 0: any number.",
@@ -193,6 +213,10 @@ class Settings(BaseSettings):
     decoder_memory_bytes: int = Field(
         default=1024 * MIB,
         description="Address space of one decoder child, or of one FFprobe. A picture of 100 megapixels takes 400 MiB.",
+    )
+    encoder_memory_bytes: int = Field(
+        default=4096 * MIB,
+        description="Address space of one FFmpeg that encodes, of which it uses a part: an 8K video takes 2 GiB.",
     )
     decoder_timeout_seconds: float = Field(default=20.0, description="Time limit of one decoding job.")
     max_pages: Annotated[int, Field(ge=1, le=1_000_000)] = Field(default=5000, description="Most pages of a PDF.")
@@ -272,6 +296,14 @@ class Settings(BaseSettings):
     def accepted(self) -> frozenset[str]:
         """The content types of all kinds that may come in."""
         return frozenset((*self.accept_images, *self.accept_video, *self.accept_audio, *self.accept_documents))
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        """As browsers send them: with a path or a slash at the end none would ever be equal."""
+        if wrong := [origin for origin in origins if not _ORIGIN.fullmatch(origin)]:
+            raise ValueError(f"{', '.join(wrong)}: an origin is `*` or http(s)://host[:port]")
+        return origins
 
     @model_validator(mode="after")
     def _requests_outlive_uploads(self) -> Self:

@@ -14,12 +14,15 @@ from schemas.catalog import MOST_TAGS
 from schemas.media import CONTEXT_BYTES, Identity, Verdict
 from schemas.model import ContentType, Kind, Lane, MediaId, Name, Sha256, Token
 from schemas.probe import Probe
+from schemas.products import ProductState
+from schemas.renditions import Description, Quality, Rendition
 
 CONTEXT_DEPTH = 16
 LARGEST_PAGE = 100
 OLD_SIGNATURES = "OLD SIGNATURES: ClamAV's are {days} days old, newer finds are missed: run freshclam on its machine."
 SCANNED_WITH_OLD = "OLD SIGNATURES: the file was scanned with ClamAV signatures that were {days} days old."
 TEST_SIGNATURES = "TEST SIGNATURES: ClamAV has no real signatures here. It finds test files; `clean` means nothing."
+UNMADE = "NOBODY MAKES {product}: no installed function does, so the media waits until one is."
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for a word
 # No spaces but one after a semicolon: proxies and signatures disagree about the others.
 _MEDIA_TYPE = rf'^{_TOKEN}/{_TOKEN}(; ?{_TOKEN}=({_TOKEN}|"[!#-\[\]-~]*"))*$'
@@ -124,6 +127,16 @@ class VerdictView(Verdict):
     test_signatures: bool = Field(description="True: the signatures only find test files. Nothing real was looked for.")
 
 
+class RenditionView(Rendition):
+    """One file that was made from the original, and where to get it."""
+
+    product: Token | None = Field(description="Of which product; none: of a video that can be played already.")
+    url: str | None = Field(
+        default=None, description="Where to get it until `url_expires_at`; none without the scope `read`."
+    )
+    url_expires_at: datetime | None = None
+
+
 class Original(BaseModel):
     """The promoted file."""
 
@@ -181,6 +194,22 @@ class MediaStatus(BaseModel):
     verdict: VerdictView | None = None
     probe: Probe | None = None
     original: Original | None = None
+    products: tuple[ProductState, ...] = Field(default=(), description="What the kind's profile promises, and how far.")
+    renditions: tuple[RenditionView, ...] = ()
+    descriptions: dict[str, Description] = Field(
+        default_factory=dict, description="By product: placeholder and colours, loudness, tags, a text's beginning."
+    )
+    playable: bool = Field(
+        default=False, description="A video: players may begin, with whatever qualities there are so far."
+    )
+    hls: str | None = Field(default=None, description="For players of HLS (RFC 8216); needs no token.")
+    dash: str | None = Field(default=None, description="For players of MPEG-DASH; needs no token.")
+    file: str | None = Field(
+        default=None, description="The file of a quality: with `&quality=low|standard|high|original`; needs no token."
+    )
+    links_expire_at: datetime | None = Field(
+        default=None, description="When `hls`, `dash` and `file` are over: ask again for new ones."
+    )
     rejection: Rejection | None = None
     failures: tuple[Failure, ...] = ()
     history: tuple[Step, ...] = ()
@@ -248,6 +277,26 @@ class EventsRequest(BaseModel):
     last_event_id: str | None = Field(
         default=None, description="The same as the header `Last-Event-ID`, for clients that can't send one."
     )
+
+
+class PlayRequest(BaseModel):
+    """The query of playlists. What players add is none of ours."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    grant: str | None = Field(default=None, description="Instead of a token: as the status's addresses have it.")
+
+
+class FileRequest(PlayRequest):
+    """The query of `GET /v1/media/{media_id}/files/{name}`."""
+
+    redirect: bool = Field(default=True, description="False: send the file from here, whatever the installation does.")
+
+
+class QualityRequest(FileRequest):
+    """The query of `GET /v1/media/{media_id}/file`."""
+
+    quality: Literal[Quality, "original"] = Field(default="standard", description="Which of the files.")
 
 
 class MediaSummary(BaseModel):

@@ -66,6 +66,9 @@ class StreamDescription(Model):
     frames: int = Field(ge=1, le=2**53, description="On each rung: as many as the original has.")
     segments: int = Field(ge=1, le=2**31, description="On each rung.")
     loudness: Loudness | None = Field(default=None, description="Of the original's sound.")
+    plan: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = Field(
+        default=None, description="How it was cut and coded: the hash that `planned` names."
+    )
 
 
 class SoundDescription(Model):

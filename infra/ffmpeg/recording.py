@@ -5,8 +5,9 @@ from pathlib import Path
 
 from infra.decoder import DecodeRejected
 from infra.ffmpeg.confined import INPUT
-from infra.ffmpeg.probe import CONTAINERS, DECODERS, WALL_TO_CPU
+from infra.ffmpeg.probe import WALL_TO_CPU
 from infra.ffmpeg.run import Limits
+from infra.ffmpeg.sources import CONTAINERS, DECODERS
 from infra.settings import MIB, Settings
 from schemas.probe_av import AudioStream
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from infra.decoder import DecodeRejected
 from infra.decoder.child.words import plain
 from infra.ffmpeg.confined import INPUT, OUTPUT
-from infra.ffmpeg.probe import CONTAINERS, DECODERS
 from infra.ffmpeg.recording import Recording
 from infra.ffmpeg.run import Ffmpeg
+from infra.ffmpeg.sources import CONTAINERS, DECODERS
 from infra.ffmpeg.written import written
 from infra.settings import MIB
 

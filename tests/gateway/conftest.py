@@ -1,6 +1,7 @@
 """The real stack with its streams and bucket, and a gateway in front of it."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -47,7 +48,9 @@ async def gateway(provisioned: ThreadedStack) -> AsyncGenerator[Running]:
 @asynccontextmanager
 async def running(provisioned: ThreadedStack, **changes: Any) -> AsyncGenerator[Running]:
     """Run a gateway as long as the context lasts; tests ask more than a person does, and may."""
-    settings = provisioned.settings("gateway", **{"gateway_port": 0, "rate_per_second": 0, **changes})
+    port = _free_port()
+    where = {"gateway_port": port, "gateway_url": f"http://127.0.0.1:{port}"}
+    settings = provisioned.settings("gateway", **{**where, "rate_per_second": 0, **changes})
     app = connected_app(settings)
     server = Server(app, settings, own_signals=False)
     operator = await NatsBus.connect(provisioned.settings("operator").nats_url, name="tests")
@@ -61,3 +64,10 @@ async def running(provisioned: ThreadedStack, **changes: Any) -> AsyncGenerator[
         server.should_exit = True
         await serving
         await operator.aclose()
+
+
+def _free_port() -> int:
+    """A port that nobody listens on: the gateway's links name it before it does."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]

@@ -9,13 +9,10 @@ import aiohttp
 import jwt
 import pytest
 
-from events.registry import load
 from gateway import openapi
 from gateway.server import GRACE_SECONDS
-from gateway.services import usual_path
 from infra.local.threaded import ThreadedStack
 from infra.tokens import LONGEST_TOKEN, TokenRefused, Verifier, issue
-from schemas.events import EVENTS
 from tests.gateway.running import Running
 
 SECRET = "s" * 32
@@ -146,7 +143,7 @@ def test_the_published_description_is_current() -> None:
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
             if path.startswith("/v1"):
-                assert operation["security"] == [{"bearer": []}], (method, path)
+                assert {"bearer": []} in operation["security"], (method, path)
                 assert "401" in operation["responses"]
 
 
@@ -189,14 +186,6 @@ async def test_the_process_ends_cleanly(provisioned: ThreadedStack) -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
-
-
-def test_the_usual_path_is_that_of_the_functions() -> None:
-    """Whoever the gateway says a media waits for takes that event."""
-    takers = {(model.__name__.lower(), one.name) for one in load() for model in one.inputs}
-    for event in EVENTS:
-        for name in usual_path(event):
-            assert name == "client" or (event, name) in takers
 
 
 async def test_a_process_without_nats_says_so(provisioned: ThreadedStack) -> None:

@@ -38,7 +38,7 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 _Check = Callable[[BinaryIO, int], tuple[int, int] | None]
-_FORMATS: dict[str, tuple[tuple[str, ...], _Check | None]] = {
+FORMATS: dict[str, tuple[tuple[str, ...], _Check | None]] = {
     "jpeg": (("JPEG", "MPO"), None),
     "png": (("PNG",), whole.png),
     "gif": (("GIF",), whole.gif),
@@ -83,7 +83,7 @@ def probe(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
 
 
 def _describe(stream: BinaryIO, args: dict[str, Any]) -> dict[str, Any]:
-    formats, check = _FORMATS[args["format"]]
+    formats, check = FORMATS[args["format"]]
     Image.MAX_IMAGE_PIXELS = args["max_pixels"]
     if check and (size := check(stream, os.fstat(stream.fileno()).st_size)):
         _require_pixels(size, args["max_pixels"])

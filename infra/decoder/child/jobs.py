@@ -3,6 +3,7 @@
 from . import cover, image, office, page, pdf, text, waveform, whole
 from .confinement import confinement
 from .identify import identify
+from .render import render
 
 JOBS = {
     "pdf": pdf.probe,
@@ -11,6 +12,7 @@ JOBS = {
     "office": office.probe,
     "whole_ogg": whole.ogg,
     "identify": identify,
+    "render": render,
     "cover": cover.render,
     "waveform": waveform.draw,
     "page": page.render,
