@@ -61,10 +61,11 @@ class Delivered:
         *,
         promised: Sequence[str] = (),
         optional: Sequence[str] = (),
+        token: str | None = None,
         **wish: Any,
     ) -> "Delivered":
         """Request, and promote what was put there; nothing of it is made yet."""
-        media_id = await gateway.requested(content_type=content_type, size=max(len(body), 1), **wish)
+        media_id = await gateway.requested(token=token, content_type=content_type, size=max(len(body), 1), **wish)
         one = cls(gateway, stack, await Story.of(gateway.operator, media_id), TYPES[content_type], body)
         await one.put({one.original: body})
         facts = one.facts()
@@ -98,6 +99,11 @@ class Delivered:
         async with Objects.from_settings(self.stack.settings("functions")) as store:
             for key, body in objects.items():
                 await store.put(key, body, content_type=TYPE_OF.get(key.rpartition(".")[2], "application/octet-stream"))
+
+    async def removed(self, name: str) -> None:
+        """Take a file's object away."""
+        async with Objects.from_settings(self.stack.settings("functions")) as store:
+            await store.delete(rendition_key(self.media_id, name))
 
     async def keys(self) -> list[str]:
         """Every object of the media under permanent/ and work/."""
