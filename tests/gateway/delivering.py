@@ -3,7 +3,7 @@
 import hashlib
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
@@ -121,7 +121,11 @@ class Delivered:
         self.story.cause = promoted
 
     async def made(
-        self, product: str, files: dict[str, bytes], description: Description | None = None, **facts: dict[str, Any]
+        self,
+        product: str,
+        files: dict[str, bytes],
+        description: Description | None = None,
+        facts: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         """Put a product's files in place and say that it is done; `facts` of a file by its name without extension."""
         await self.put({rendition_key(self.media_id, name): body for name, body in files.items()})
@@ -131,7 +135,7 @@ class Delivered:
                 content_type=TYPE_OF[name.rpartition(".")[2]],
                 size=len(body),
                 sha256=hashlib.sha256(body).hexdigest(),
-                **facts.get(name.partition(".")[0], {}),
+                **(facts or {}).get(name.partition(".")[0], {}),
             )
             for name, body in files.items()
         )

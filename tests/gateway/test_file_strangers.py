@@ -29,7 +29,7 @@ async def shared(gateway: Running, stack: ThreadedStack) -> Delivered:
     token = gateway.token("alice", audiences=["team"])
     one = await Delivered.of(gateway, stack, "video/mp4", b"film", promised=["stream"], audience=["team"], token=token)
     await one.streamed()
-    await one.made("sizes", {"thumb.webp": b"webp", "thumb.mp4": b"mp4"}, thumb={"quality": "low"})
+    await one.made("sizes", {"thumb.webp": b"webp", "thumb.mp4": b"mp4"}, facts={"thumb": {"quality": "low"}})
     return one
 
 

@@ -26,7 +26,7 @@ async def picture(gateway: Running, stack: ThreadedStack, **wish: Any) -> Delive
     """A picture with two sizes in two formats, and a description."""
     one = await Delivered.of(gateway, stack, "image/jpeg", BODY, promised=["sizes"], optional=["description"], **wish)
     files = {f"{size}.{kind}": f"{size} {kind}".encode() * 50 for size in SIZES for kind in FORMATS}
-    await one.made("sizes", files, **SIZES)
+    await one.made("sizes", files, facts=SIZES)
     await one.made("description", {}, LOOK)
     await one.ready()
     return one
@@ -235,10 +235,10 @@ async def test_a_quality_is_chosen(gateway: Running, provisioned: ThreadedStack)
 async def test_no_original_in_place_of_a_quality(gateway: Running, provisioned: ThreadedStack) -> None:
     """Where nothing was made, only who asks for the original gets it; a video's poster is none of its qualities."""
     one = await Delivered.of(gateway, provisioned, "video/mp4", b"film", promised=["stream"])
-    await one.made("poster", {"poster.jpg": b"jpeg"}, poster={"quality": "high"})
+    await one.made("poster", {"poster.jpg": b"jpeg"}, facts={"poster": {"quality": "high"}})
     assert (await get(one, "/file?quality=low")).status == 404
     assert (await get(one, "/file?quality=original")).status == 307
-    await one.made("progressive", {"progressive.mp4": b"small film"}, progressive={"quality": "high"})
+    await one.made("progressive", {"progressive.mp4": b"small film"}, facts={"progressive": {"quality": "high"}})
     answer = await get(one, "/file?quality=low")
     assert (answer.status, answer.headers["tidegate-quality"]) == (307, "high")
 
