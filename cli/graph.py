@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from cli.kinds import Kinds, narrowed
 from events.invoke import Invoke
 from events.registry import Function, Tick
-from schemas.events import Deleted, Failed, MediaEvent, Rejected, Requested
+from schemas.events import Deleted, Failed, MediaEvent, Rejected, Requested, Skipped
 from schemas.notification import Notification
 
-FROM_OUTSIDE = frozenset({Requested, Deleted, Failed, Rejected, Notification, Tick})
+FROM_OUTSIDE = frozenset({Requested, Deleted, Failed, Rejected, Skipped, Notification, Tick})
 """Inputs that come from elsewhere: gateway, MinIO, schedules, and what the runtime says of any function."""
 
 
@@ -117,12 +117,14 @@ def takes(function: Function, model: type, kind: str | None = None) -> bool:
 def also_emitted(function: Function) -> tuple[type[MediaEvent], ...]:
     """What the runtime says for a function beside its outputs: its refusal, and that it gave up.
 
-    Any function that works on a media's object may raise `Reject` at any time. Whoever announces no failure
-    (`record`, `finish`, `discard`) says neither: a dead letter is all there is.
+    Any function that works on a media's object may raise `Reject` at any time: of who makes a product it is `skipped`.
+    Whoever announces no failure (`record`, `finish`, `discard`) says neither: a dead letter is all there is.
     """
     taken = [model for model in function.inputs if issubclass(model, MediaEvent)]
     if not taken or not function.announces_failure:
         return ()
+    if function.products:
+        return (Skipped, Failed)
     refuses = any("object" in model.model_fields for model in taken) and Rejected not in function.outputs
     return (Rejected, Failed) if refuses else (Failed,)
 

@@ -10,9 +10,11 @@ from schemas.events import (
     Deleted,
     Discarded,
     Done,
+    Encoded,
     Failed,
     MediaEvent,
     Overwritten,
+    Playable,
     Promoted,
     Quarantined,
     Rejected,
@@ -23,7 +25,7 @@ from schemas.subjects import happened, quarantine_key, temp_key
 
 
 @function(
-    on=Promoted | Rejected | Quarantined | Overwritten | Deleted | Done | Skipped | Failed,
+    on=Promoted | Rejected | Quarantined | Overwritten | Deleted | Encoded | Playable | Done | Skipped | Failed,
     timeout=300,
     concurrency=8,
     announces_failure=False,
@@ -46,21 +48,27 @@ async def discard(event: MediaEvent, ctx: Context) -> Discarded | None:
             if await _came_late(event, ctx):
                 gone += await _remove_all(media_id, ctx)
             return Discarded.of(event, gone)
-        case Done():
-            if await _came_late(event, ctx):
-                return Discarded.of(event, await _remove_all(media_id, ctx))
-            if event.product != "stream":
-                return None
-            return Discarded.of(event, await _remove_all(media_id, ctx, "work"))
-        case Skipped() | Failed():
-            # Who gave up on a product may have left files of it, and nobody says `done` of them.
-            late = await _came_late(event, ctx)
-            return Discarded.of(event, await _remove_all(media_id, ctx)) if late else None
+        case Encoded() | Playable() | Done() | Skipped() | Failed():
+            gone = await _of_products(event, ctx)
+            return Discarded.of(event, gone) if gone else None
         case Rejected() | Overwritten():
             gone = [await _remove(event.object, ctx)]
             return Discarded.of(event, gone, subject_version=event.object.version_id)
         case _:
             raise AssertionError(event)
+
+
+async def _of_products(event: MediaEvent, ctx: Context) -> list[ObjectRef]:
+    """What a product's event makes needless: all, if it came late; a finished stream's pieces.
+
+    Who gave up on a product may have left files of it, and nobody says `done` of them.
+    """
+    media_id = event.media.media_id
+    if await _came_late(event, ctx):
+        return await _remove_all(media_id, ctx)
+    if isinstance(event, Done) and event.product == "stream":
+        return await _remove_all(media_id, ctx, "work")
+    return []
 
 
 async def _keep(event: Quarantined, ctx: Context) -> ObjectRef | None:

@@ -6,17 +6,17 @@ stored nowhere. The reader only wakes who watches a media. What happened is read
 """
 
 import asyncio
-import json
-import math
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
+from pydantic import ValidationError
 
 from events.bus import Bus, BusError, Stored
 from gateway.watch import Watch
+from schemas.progress import Progress
 from schemas.subjects import progress
 
 STREAM: Final = "EVENTS"
@@ -154,13 +154,9 @@ class Tail:
 
 
 def _progress(data: bytes) -> tuple[str, bytes] | None:
-    """The function, and what it said on one line; None for what is no progress."""
+    """The function (or its piece), and what it said on one line; None for what is no progress."""
     try:
-        said: dict[str, Any] = json.loads(data)
-        line = {name: said[name] for name in ("media_id", "function", "done", "total")}
-        eta = said.get("eta_seconds")
-    except (ValueError, TypeError, KeyError, AttributeError):
+        said = Progress.model_validate_json(data)
+    except ValidationError:
         return None
-    if isinstance(eta, int | float) and 0 <= eta < math.inf:
-        line["eta_seconds"] = eta
-    return str(line["function"]), json.dumps(line).encode()
+    return f"{said.function}/{said.part or ''}", said.model_dump_json(exclude_none=True).encode()

@@ -3,9 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
-
-from pydantic_core import to_json
+from typing import Any, Protocol
 
 from infra.clamd import Clamd
 from infra.decoder import DecoderPool
@@ -14,8 +12,10 @@ from infra.ffmpeg import Ffmpeg
 from infra.objects import Objects
 from infra.originals import Originals
 from infra.settings import Settings
-from schemas.document import CloudEvent
-from schemas.subjects import FIRST_RUN, progress
+from infra.speeds import Speeds
+from schemas.document import TOMBSTONES, CloudEvent, event_name
+from schemas.progress import Progress
+from schemas.subjects import FIRST_RUN, happened, progress
 
 PROGRESS_SECONDS = 0.5
 
@@ -58,6 +58,7 @@ class Services:
     history: History
     cursors: Cursors
     signal: Callable[[str, bytes], Awaitable[None]]
+    speeds: Speeds = field(default_factory=Speeds)
 
 
 @dataclass(slots=True)
@@ -72,7 +73,7 @@ class Context:
     lane: str
     _said: float = field(default_factory=time.monotonic)
 
-    async def progress(self, done: int, total: int) -> None:
+    async def progress(self, done: int, total: int, **more: Any) -> None:
         """Tell whoever watches how far this function is: what takes longer than half a second, twice a second.
 
         Never stored, never waited for.
@@ -80,13 +81,19 @@ class Context:
         Args:
             done: bytes, frames or pages so far.
             total: of how many.
+            more: what else `schemas.progress.Progress` knows: a piece, a product, renditions, an estimate.
         """
         now = time.monotonic()
         if now - self._said < PROGRESS_SECONDS:
             return
         self._said = now
-        said = {"media_id": self.media_id, "function": self.function, "done": done, "total": total}
-        await self.services.signal(progress(self.media_id), to_json(said))
+        said = Progress(media_id=self.media_id, function=self.function, done=done, total=total, **more)
+        await self.services.signal(progress(self.media_id), said.model_dump_json(exclude_none=True).encode())
+
+    async def withdrawn(self) -> bool:
+        """Whether the media was condemned or deleted: what would be made of it, nobody wants."""
+        past = await self.history.last(*(happened(name, self.media_id) for name in TOMBSTONES))
+        return any(event_name(fact) in TOMBSTONES for fact in past)
 
     @property
     def settings(self) -> Settings:
@@ -117,6 +124,11 @@ class Context:
     def originals(self) -> Originals:
         """Promoted originals as files on the local disk."""
         return self.services.originals
+
+    @property
+    def speeds(self) -> Speeds:
+        """How fast this process was so far."""
+        return self.services.speeds
 
     @property
     def documents(self) -> Documents:

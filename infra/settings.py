@@ -214,6 +214,10 @@ class Settings(BaseSettings):
         default=1024 * MIB,
         description="Address space of one decoder child, or of one FFprobe. A picture of 100 megapixels takes 400 MiB.",
     )
+    encoder_memory_bytes: int = Field(
+        default=4096 * MIB,
+        description="Address space of one FFmpeg that encodes, of which it uses a part: an 8K video takes 2 GiB.",
+    )
     decoder_timeout_seconds: float = Field(default=20.0, description="Time limit of one decoding job.")
     max_pages: Annotated[int, Field(ge=1, le=1_000_000)] = Field(default=5000, description="Most pages of a PDF.")
     max_image_pixels: Annotated[int, Field(ge=1)] = Field(

@@ -12,8 +12,10 @@ from pydantic import Field, StringConstraints
 from schemas.media import Identity, Media, Product, Verdict
 from schemas.model import Kind, Model, Name, Sentence, Token, VersionId
 from schemas.objects import ObjectRef
+from schemas.plan import MOST_CHUNKS, MOST_RUNGS, Chunk, Plan, RungName
 from schemas.probe import Probe
-from schemas.renditions import MOST_RENDITIONS, Description, Rendition, SkipCode
+from schemas.probe_av import VideoProbe
+from schemas.renditions import MOST_RENDITIONS, Description, Rendition, SkipCode, StreamDescription
 
 RejectCode = Literal[
     "foreign",
@@ -212,6 +214,48 @@ class Failed(MediaEvent):
         return f"{self.dead_letter}"
 
 
+class Planned(MediaEvent):
+    """How a video is cut and coded, before any of it is."""
+
+    identity: Identity
+    original: ObjectRef
+    products: Products = ()
+    probe: VideoProbe
+    plan: Plan
+
+    def variant(self) -> str:
+        """Another plan is another outcome."""
+        return self.plan.hash
+
+
+class Cut(Planned):
+    """A piece of a video to be encoded: some rungs of one chunk, of one decoding."""
+
+    transient: ClassVar[bool] = True
+
+    number: int = Field(ge=0, lt=2 * MOST_CHUNKS, description="Of the pieces; what is to be playable first goes first.")
+    chunk: Chunk
+    rungs: Annotated[tuple[RungName, ...], Field(min_length=1, max_length=MOST_RUNGS)]
+
+    def part(self) -> str | None:
+        """One for each piece."""
+        return f"plan_video-{self.number}"
+
+
+class Encoded(Planned):
+    """A piece of a video was encoded: who packages looks whether it was the last one."""
+
+    transient: ClassVar[bool] = True
+
+    piece: Annotated[str, StringConstraints(pattern=r"^(sound|[0-9]{1,4})$")] = Field(
+        description="The number of a `cut`, or `sound`."
+    )
+
+    def part(self) -> str | None:
+        """One for each piece."""
+        return "encode_audio" if self.piece == "sound" else f"encode_chunk-{self.piece}"
+
+
 class ProductEvent(MediaEvent):
     """What is said of one product of a promoted media."""
 
@@ -230,6 +274,11 @@ class Done(ProductEvent):
     renditions: Annotated[tuple[Rendition, ...], Field(max_length=MOST_RENDITIONS)] = ()
     description: Description | None = None
 
+    def basis(self) -> str | None:
+        """A fan-in's id: of the media and its plan, whichever piece came last."""
+        fanned_in = isinstance(self.description, StreamDescription) and self.description.plan
+        return f"{self.media.media_id}/{fanned_in}" if fanned_in else None
+
 
 class Skipped(ProductEvent):
     """A product can't be made of this file: its fault, or its nature."""
@@ -245,6 +294,10 @@ class Playable(MediaEvent):
 
     identity: Identity
     renditions: Annotated[tuple[Rendition, ...], Field(max_length=MOST_RENDITIONS)] = ()
+
+    def basis(self) -> str | None:
+        """Said once, whichever piece made it so."""
+        return self.media.media_id
 
 
 class Ready(MediaEvent):
@@ -335,6 +388,9 @@ EVENTS: dict[str, type[MediaEvent]] = {
         Rejected,
         Quarantined,
         Failed,
+        Planned,
+        Cut,
+        Encoded,
         Done,
         Skipped,
         Playable,

@@ -51,7 +51,10 @@ class Loudness(Model):
     """EBU R128, measured over the whole sound (https://tech.ebu.ch/docs/r/r128.pdf)."""
 
     integrated_lufs: Measure = Field(description="Integrated loudness in LUFS.")
-    range_lu: Measure = Field(description="Loudness range in LU.")
+    range_lu: Measure | None = Field(
+        default=None,
+        description="Loudness range in LU; none for less than a minute, of which it says nothing (EBU Tech 3342).",
+    )
     true_peak_dbtp: Measure = Field(description="Highest true peak in dBTP.")
 
 
@@ -63,13 +66,20 @@ class StreamDescription(Model):
     frames: int = Field(ge=1, le=2**53, description="On each rung: as many as the original has.")
     segments: int = Field(ge=1, le=2**31, description="On each rung.")
     loudness: Loudness | None = Field(default=None, description="Of the original's sound.")
+    plan: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = Field(
+        default=None, description="How it was cut and coded: the hash that `planned` names."
+    )
 
 
 class SoundDescription(Model):
     """What a sound is like."""
 
     type: Literal["sound"] = "sound"
-    loudness: Loudness | None = None
+    loudness: Loudness | None = Field(
+        default=None,
+        description="Of the sound as it was recorded, mixed down to what the rendition has, one channel taken for what "
+        "two loudspeakers play; none for silence and for what is too short to have any.",
+    )
     normalized: bool = Field(default=False, description="Whether the rendition was brought to the profile's loudness.")
 
 
@@ -86,6 +96,13 @@ class TagsDescription(Model):
     genre: Annotated[str, StringConstraints(max_length=64)] | None = None
 
 
+class PageDescription(Model):
+    """What a document is like to turn over."""
+
+    type: Literal["page"] = "page"
+    pages: int = Field(ge=1, le=1_000_000, description="Number of pages.")
+
+
 class TextDescription(Model):
     """How a document begins."""
 
@@ -96,7 +113,7 @@ class TextDescription(Model):
 
 
 Description = Annotated[
-    ImageDescription | StreamDescription | SoundDescription | TagsDescription | TextDescription,
+    ImageDescription | StreamDescription | SoundDescription | TagsDescription | PageDescription | TextDescription,
     Field(discriminator="type"),
 ]
 """What a product says beside its files."""

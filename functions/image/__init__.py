@@ -1,3 +1,5 @@
 """What is made of images."""
 
-__all__: list[str] = []
+from functions.image import render
+
+__all__ = ["render"]

@@ -4,6 +4,8 @@ from infra.decoder.errors import DecodeCode, DecodeRejected, DecoderUnavailable,
 from infra.decoder.output import Output, Written
 from infra.decoder.pool import DecoderPool
 from infra.decoder.probes import probe_image, probe_office, probe_pdf, probe_text, require_whole_ogg
+from infra.decoder.renders import Picture, draw_peaks, read_first_words, render_cover, render_first_page
+from infra.decoder.sizes import RenderedSize, render_sizes
 from infra.decoder.spool import named, unnamed_file
 
 __all__ = [
@@ -12,13 +14,20 @@ __all__ = [
     "DecoderPool",
     "DecoderUnavailable",
     "Output",
+    "Picture",
+    "RenderedSize",
     "SandboxUnavailable",
     "Written",
+    "draw_peaks",
     "named",
     "probe_image",
     "probe_office",
     "probe_pdf",
     "probe_text",
+    "read_first_words",
+    "render_cover",
+    "render_first_page",
+    "render_sizes",
     "require_whole_ogg",
     "unnamed_file",
 ]

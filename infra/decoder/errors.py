@@ -23,6 +23,8 @@ DecodeCode = Literal[
     "unscannable",
     "active_content",
     "unsupported_codec",
+    "unsupported_pixels",
+    "corrupt_frames",
     "decode_timeout",
     "decode_memory",
     "decode_crash",
@@ -47,6 +49,9 @@ SENTENCES: dict[DecodeCode, str] = {
     "scripts and linked templates or objects, and upload that.",
     "unsupported_codec": "The file is coded in a way that can't be read here: convert it (to H.264 and AAC in an MP4, "
     "for example) and upload that.",
+    "unsupported_pixels": "The file's pictures are of a kind that can't be converted here: convert it (to H.264 in "
+    "8 bits, for example) and upload that.",
+    "corrupt_frames": "Some pictures of the video are damaged: save or record it anew and upload that.",
     "decode_timeout": "The file takes too long to read: save it in a simpler form and upload that.",
     "decode_memory": "The file takes too much memory to read: save it in a simpler form and upload that.",
     "decode_crash": "The file can't be read safely: save it anew and upload that.",

@@ -1,11 +1,10 @@
 """The decoders' jobs that say what a file is, with validated answers."""
 
 import os
-from typing import TypeVar
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import JsonValue
 
-from infra.decoder.errors import DecodeRejected
+from infra.decoder.answers import validated
 from infra.decoder.pool import DecoderPool
 from schemas.probe import ImageProbe, OfficeProbe, PdfProbe, TextProbe
 from schemas.types import TYPES
@@ -16,8 +15,6 @@ UNPACKED_BYTES_PER_SECOND = 100 * 1024 * 1024  # a tenth of what one core was me
 
 # Where our name of a format isn't the extension.
 _FORMATS = {"jpg": "jpeg", "tif": "tiff"}
-
-_Probe = TypeVar("_Probe", bound=BaseModel)
 
 
 async def probe_pdf(pool: DecoderPool, file: int, *, max_pages: int | None = None) -> PdfProbe:
@@ -32,7 +29,7 @@ async def probe_pdf(pool: DecoderPool, file: int, *, max_pages: int | None = Non
         DecodeRejected: `truncated`, `corrupt`, `encrypted`, `too_many_pages`, `decode_…`.
         DecoderUnavailable: No child could be started.
     """
-    return _validated(PdfProbe, await pool.run("pdf", file, {"max_pages": max_pages or pool.settings.max_pages}))
+    return validated(PdfProbe, await pool.run("pdf", file, {"max_pages": max_pages or pool.settings.max_pages}))
 
 
 async def probe_text(pool: DecoderPool, file: int) -> TextProbe:
@@ -47,7 +44,7 @@ async def probe_text(pool: DecoderPool, file: int) -> TextProbe:
         DecoderUnavailable: No child could be started.
     """
     seconds = pool.timeout + os.fstat(file).st_size / TEXT_BYTES_PER_SECOND
-    return _validated(TextProbe, await pool.run("text", file, timeout=seconds))
+    return validated(TextProbe, await pool.run("text", file, timeout=seconds))
 
 
 async def probe_image(pool: DecoderPool, file: int, content_type: str) -> ImageProbe:
@@ -70,7 +67,7 @@ async def probe_image(pool: DecoderPool, file: int, content_type: str) -> ImageP
         "max_total_pixels": settings.max_image_total_pixels,
     }
     seconds = pool.timeout + settings.max_image_total_pixels / PIXELS_PER_SECOND
-    return _validated(ImageProbe, await pool.run("image", file, args, timeout=seconds))
+    return validated(ImageProbe, await pool.run("image", file, args, timeout=seconds))
 
 
 async def probe_office(pool: DecoderPool, file: int, content_type: str) -> OfficeProbe:
@@ -94,7 +91,7 @@ async def probe_office(pool: DecoderPool, file: int, content_type: str) -> Offic
         "max_ratio": settings.max_archive_ratio,
     }
     seconds = pool.timeout + settings.max_archive_bytes / UNPACKED_BYTES_PER_SECOND
-    return _validated(OfficeProbe, await pool.run("office", file, args, timeout=seconds))
+    return validated(OfficeProbe, await pool.run("office", file, args, timeout=seconds))
 
 
 async def require_whole_ogg(pool: DecoderPool, file: int) -> None:
@@ -110,12 +107,3 @@ async def require_whole_ogg(pool: DecoderPool, file: int) -> None:
 def _format(content_type: str) -> str:
     extension = TYPES[content_type].extension
     return _FORMATS.get(extension, extension)
-
-
-def _validated(model: type[_Probe], result: dict[str, JsonValue]) -> _Probe:
-    try:
-        return model.model_validate(result)
-    except ValidationError as error:
-        raise DecodeRejected(
-            "decode_crash", f"the decoder's result is impossible: {error.error_count()} errors"
-        ) from error

@@ -1,9 +1,8 @@
 """Read an audio or video file with FFprobe, from its first packet to its last, and say what it is.
 
-FFprobe gets the one demuxer that the identified type stands for: a playlist or a concat script with another name is
-just a broken file to it. Every packet is demuxed, none decoded beyond what FFprobe needs to know the streams: that
-finds what is cut short or broken in the container, in 1.2 s of one core for 470 MB of video. Decoding it would take
-minutes, and is the encoder's to do.
+Every packet is demuxed, none decoded beyond what FFprobe needs to know the streams: that finds what is cut short or
+broken in the container, in 1.2 s of one core for 470 MB of video. Decoding it would take minutes, and is the encoder's
+to do.
 """
 
 import re
@@ -13,36 +12,11 @@ from infra.decoder import DecodeCode, DecodeRejected
 from infra.ffmpeg.confined import INPUT
 from infra.ffmpeg.reading import Reading
 from infra.ffmpeg.run import Ffmpeg, Limits, Ran
+from infra.ffmpeg.sources import CONTAINERS, source
 from infra.ffmpeg.streams import described
 from infra.settings import Settings
-from schemas.probe_av import AudioProbe, Container, VideoProbe
+from schemas.probe_av import AudioProbe, VideoProbe
 
-# By content type: FFmpeg's demuxer, and our name of the container.
-CONTAINERS: dict[str, tuple[str, Container]] = {
-    "video/mp4": ("mov", "mp4"),
-    "video/quicktime": ("mov", "mov"),
-    "video/3gpp": ("mov", "3gp"),
-    "video/webm": ("matroska", "webm"),
-    "video/x-matroska": ("matroska", "mkv"),
-    "video/x-msvideo": ("avi", "avi"),
-    "audio/mpeg": ("mp3", "mp3"),
-    "audio/mp4": ("mov", "m4a"),
-    "audio/aac": ("aac", "aac"),
-    "audio/flac": ("flac", "flac"),
-    "audio/ogg": ("ogg", "ogg"),
-    "audio/wav": ("wav", "wav"),
-    "audio/webm": ("matroska", "webm"),
-}
-# What cameras, phones, browsers and editors write; decoders' names. FFmpeg has 470 codecs, most of them of use to
-# nobody but who looks for a hole in one.
-DECODERS = (
-    "h264,hevc,libdav1d,libaom-av1,av1,vp8,vp9,mpeg4,mpeg2video,mpeg1video,h263,msmpeg4,msmpeg4v2,mjpeg,prores,dnxhd,"
-    "dvvideo,theora,rawvideo,png,bmp,gif,webp,"
-    "aac,mp3float,mp3,mp2float,mp2,ac3,eac3,opus,libopus,vorbis,flac,alac,amrnb,amrwb,libopencore_amrnb,"
-    "libopencore_amrwb,adpcm_ima_wav,adpcm_ima_qt,adpcm_ms,pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,"
-    "pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_alaw,pcm_mulaw,"
-    "mov_text,srt,subrip,ass,ssa,webvtt,text,dvdsub,pgssub,dvbsub"
-)
 _ENTRIES = (
     "packet=stream_index,pts_time,duration_time"
     ":stream=index,codec_name,codec_type,profile,width,height,sample_aspect_ratio,pix_fmt,bits_per_raw_sample,"
@@ -92,7 +66,7 @@ async def probe_recording(ffmpeg: Ffmpeg, file: Path, content_type: str) -> Audi
     """
     demuxer, container = CONTAINERS[content_type]
     settings = ffmpeg.settings
-    ran = await ffmpeg.run("ffprobe", _arguments(settings, demuxer), file, _limits(settings, file))
+    ran = await ffmpeg.run("ffprobe", _arguments(settings, content_type), file, _limits(settings, file))
     _require_content(ran)
     reading = Reading.of(ran.said)
     if demuxer in _LENGTH_COUNTS and _ESTIMATED not in ran.complained:
@@ -110,12 +84,10 @@ def _limits(settings: Settings, file: Path) -> Limits:
     return Limits(settings.decoder_memory_bytes, int(cpu) + 1, WALL_TO_CPU * cpu)
 
 
-def _arguments(settings: Settings, demuxer: str) -> list[str]:
+def _arguments(settings: Settings, content_type: str) -> list[str]:
     return [
-        *("-v", "warning", "-threads", "1", "-f", demuxer, "-format_whitelist", demuxer),
-        *("-protocol_whitelist", "file", "-codec_whitelist", DECODERS),
-        *("-max_alloc", str(settings.decoder_memory_bytes // 2), "-max_pixels", str(settings.max_video_pixels)),
-        *("-max_streams", str(settings.max_streams), "-show_entries", _ENTRIES, "-of", "compact", INPUT),
+        *("-v", "warning", "-threads", "1", *source(settings, content_type, settings.decoder_memory_bytes)),
+        *("-show_entries", _ENTRIES, "-of", "compact", INPUT),
     ]
 
 

@@ -38,7 +38,7 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 _Check = Callable[[BinaryIO, int], tuple[int, int] | None]
-_FORMATS: dict[str, tuple[tuple[str, ...], _Check | None]] = {
+FORMATS: dict[str, tuple[tuple[str, ...], _Check | None]] = {
     "jpeg": (("JPEG", "MPO"), None),
     "png": (("PNG",), whole.png),
     "gif": (("GIF",), whole.gif),
@@ -79,11 +79,11 @@ def probe(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise Rejected("too_many_pixels", f"at most {args['max_pixels']:,} are accepted") from error
     except Exception as error:
-        raise _refusal(error) from error
+        raise refusal(error) from error
 
 
 def _describe(stream: BinaryIO, args: dict[str, Any]) -> dict[str, Any]:
-    formats, check = _FORMATS[args["format"]]
+    formats, check = FORMATS[args["format"]]
     Image.MAX_IMAGE_PIXELS = args["max_pixels"]
     if check and (size := check(stream, os.fstat(stream.fileno()).st_size)):
         _require_pixels(size, args["max_pixels"])
@@ -163,7 +163,7 @@ def _icc(profile: bytes | None) -> dict[str, Any] | None:
     return {"size": len(profile), "description": re.sub(r"[^ -~]+", "", name).strip()[:64] or None}
 
 
-def _refusal(error: Exception) -> Rejected:
+def refusal(error: Exception) -> Rejected:
     """The library's words decide what it is; they are not repeated, since they may quote the file."""
     words = str(error).lower()
     if "too large" in words or "text memory" in words:

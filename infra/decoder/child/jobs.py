@@ -1,8 +1,9 @@
 """What a child can do, by name."""
 
-from . import image, office, pdf, text, whole
+from . import cover, image, office, page, pdf, text, waveform, whole
 from .confinement import confinement
 from .identify import identify
+from .render import render
 
 JOBS = {
     "pdf": pdf.probe,
@@ -11,5 +12,11 @@ JOBS = {
     "office": office.probe,
     "whole_ogg": whole.ogg,
     "identify": identify,
+    "render": render,
+    "cover": cover.render,
+    "waveform": waveform.draw,
+    "page": page.render,
+    "pdf_excerpt": page.excerpt,
+    "text_excerpt": text.excerpt,
     "confinement": confinement,
 }

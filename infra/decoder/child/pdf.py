@@ -4,6 +4,8 @@ import ctypes
 import math
 import os
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import pypdfium2_raw  # pyright: ignore[reportMissingTypeStubs] -- there are none
@@ -36,8 +38,19 @@ def probe(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
     Raises:
         Rejected: `truncated`, `corrupt`, `encrypted` (needs a password) or `too_many_pages`.
     """
+    _require_whole(file, os.fstat(file).st_size)
+    with opened(file) as document:
+        return _describe(document, args["max_pages"])
+
+
+@contextmanager
+def opened(file: int) -> Generator[Any]:
+    """Open a document; only what is looked at is read.
+
+    Raises:
+        Rejected: `corrupt`, or `encrypted`: it needs a password.
+    """
     size = os.fstat(file).st_size
-    _require_whole(file, size)
 
     @_GetBlock
     def get_block(_: object, position: int, buffer: Any, length: int) -> int:
@@ -50,7 +63,7 @@ def probe(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
     if not document:
         raise _load_error()
     try:
-        return _describe(document, args["max_pages"])
+        yield document
     finally:
         pdfium.FPDF_CloseDocument(document)
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from .rejected import Rejected
+from .words import plain
 
 CHUNK_BYTES = 256 * 1024
 # Everything in Unicode's category Cc, but tab, line feed, form feed, carriage return and next line.
@@ -39,3 +40,18 @@ def probe(file: int, _args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
         lines += text.count("\n")
         last = text[-1:] or last
         position += len(chunk)
+
+
+def excerpt(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
+    """Read how a text begins: of white space without end only the first bytes are looked at.
+
+    Args:
+        file: Descriptor of the text.
+        args: `most`: characters.
+
+    Returns:
+        `text`: fit to be shown.
+    """
+    encoding = _MARKS.get(os.pread(file, 2, 0), "utf-8")
+    begun = codecs.getincrementaldecoder(encoding)(errors="replace").decode(os.pread(file, CHUNK_BYTES, 0))
+    return {"text": plain(begun, args["most"])}

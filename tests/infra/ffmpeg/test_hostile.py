@@ -10,7 +10,7 @@ import pytest
 
 from infra.decoder import DecodeRejected
 from infra.ffmpeg import Ffmpeg, probe_recording
-from infra.ffmpeg.probe import CONTAINERS
+from infra.ffmpeg.sources import CONTAINERS
 from infra.settings import Settings
 from tests.samples import av
 

@@ -1,0 +1,71 @@
+"""From `promoted` to `done`: the sizes of a picture, each in the formats that the profile names."""
+
+import asyncio
+import hashlib
+import os
+
+from events.failpoints import failpoint
+from events.registry import function
+from infra.context import Context
+from infra.decoder import Output, RenderedSize, render_sizes
+from schemas.events import Done, Promoted
+from schemas.probe import ImageProbe
+from schemas.profiles import ImageFormat
+from schemas.renditions import Quality, Rendition, rendition_key
+
+TYPES: dict[ImageFormat, tuple[str, str]] = {
+    "webp": ("webp", "image/webp"),
+    "jpeg": ("jpg", "image/jpeg"),
+    "avif": ("avif", "image/avif"),
+}
+"""Each format's extension and content type."""
+
+
+# Pillow identifies and verifies, libvips renders: Pillow is strict where libvips repairs (a picture cut short is
+# refused), libvips decodes a photo as small as it is needed, in half the time and a tenth of the memory.
+@function(on=Promoted, kinds=("image",), products=("sizes",), timeout=900, concurrency=4, cpu=1, lanes=True)
+async def render_image(event: Promoted, ctx: Context) -> Done | None:
+    """Make every size of a picture from one decoding, and put them beside the original."""
+    promised = next((each for each in event.products if each.name == "sizes"), None)
+    if promised is None:
+        return None
+    assert isinstance(event.probe, ImageProbe)
+    async with ctx.originals.open(event.original) as path:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with Output() as output:
+                pictures = await render_sizes(ctx.decoders, file, event.probe, ctx.settings.images, output)
+                kept = (_keep(each, output, event.media.media_id, ctx) for each in pictures)
+                renditions = await asyncio.gather(*kept)
+        finally:
+            os.close(file)
+    return Done(
+        media=event.media,
+        identity=event.identity,
+        product=promised.name,
+        required=promised.required,
+        renditions=tuple(sorted(renditions, key=lambda rendition: rendition.name)),
+    )
+
+
+async def _keep(picture: RenderedSize, output: Output, media_id: str, ctx: Context) -> Rendition:
+    body = output.read(picture.written)
+    extension, content_type = TYPES[picture.format]
+    name = f"{picture.variant}.{extension}"
+    await ctx.objects.put(rendition_key(media_id, name), body, content_type=content_type)
+    failpoint("render_image.put")
+    return Rendition(
+        name=name,
+        content_type=content_type,
+        size=len(body),
+        sha256=hashlib.sha256(body).hexdigest(),
+        width=picture.width,
+        height=picture.height,
+        frames=picture.frames if picture.frames > 1 else None,
+        quality=_quality(picture, ctx),
+    )
+
+
+def _quality(picture: RenderedSize, ctx: Context) -> Quality | None:
+    variants = ctx.settings.images.variants
+    return next(variant.quality for variant in variants if variant.name == picture.variant)

@@ -1,0 +1,62 @@
+"""What the functions that make a stream ask of its work in progress: what exists is the state."""
+
+from dataclasses import dataclass
+
+from events.budget import cores
+from infra.context import Context
+from schemas.document import event_name
+from schemas.events import Planned
+from schemas.plan import SOUND_FACTS, Plan, Rung, piece, work_key
+from schemas.subjects import happened
+
+MOST_THREADS = 4
+"""Of one decoder or encoder: more share little of one picture's work, and each costs address space."""
+PRODUCT = "stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The names of a plan's pieces that lie in MinIO."""
+
+    plan: Plan
+    names: frozenset[str]
+
+    def has(self, rung: Rung, chunk: int) -> bool:
+        """Whether one is there."""
+        return piece(chunk, rung.name) in self.names
+
+    def share(self, rung: Rung) -> float:
+        """How much of a rung is there, from 0 to 1."""
+        return sum(self.has(rung, chunk) for chunk in range(self.plan.chunks)) / self.plan.chunks
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether the sound is there, or there is none to come."""
+        return self.plan.sound is None or SOUND_FACTS in self.names
+
+    def whole(self, *rungs: Rung) -> bool:
+        """Whether all there is to package of these rungs is there, the sound included."""
+        return self.has_sound and all(self.has(rung, chunk) for rung in rungs for chunk in range(self.plan.chunks))
+
+
+async def pieces(event: Planned, ctx: Context) -> Pieces:
+    """What is there now."""
+    prefix = work_key(event.media.media_id, event.plan.hash, "")
+    found = [entry.key.removeprefix(prefix) async for entry in ctx.objects.list(prefix)]
+    return Pieces(event.plan, frozenset(found))
+
+
+async def is_wanted(event: Planned, ctx: Context) -> bool:
+    """Whether anybody still waits for the stream: no hour is spent on a video that was deleted, or can't be made.
+
+    A piece that failed for our own fault may be retried, so the others go on.
+    """
+    if await ctx.withdrawn():
+        return False
+    refused = await ctx.history.last(happened("skipped", event.media.media_id, PRODUCT))
+    return not any(event_name(fact) == "skipped" and fact["run"] == ctx.run for fact in refused)
+
+
+def threads(ctx: Context) -> int:
+    """How many threads a decoder or encoder gets: what this process may use; what is idle is a background's as well."""
+    return max(1, min(MOST_THREADS, int(ctx.settings.cpu_budget or cores())))

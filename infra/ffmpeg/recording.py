@@ -1,0 +1,79 @@
+"""A recording's sound as FFmpeg may read it: one demuxer, one track, known decoders, bounded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.decoder import DecodeRejected
+from infra.ffmpeg.confined import INPUT
+from infra.ffmpeg.probe import WALL_TO_CPU
+from infra.ffmpeg.run import Limits
+from infra.ffmpeg.sources import CONTAINERS, DECODERS
+from infra.settings import MIB, Settings
+from schemas.probe_av import AudioStream
+
+# Limits, about ten times what was measured of the slowest step, coding AAC: 0.02 s of CPU time a second of stereo, and
+# 8 s a MiB of speech in Opus. By size too, since a file may say that it is shorter than it is.
+CPU_SECONDS = 60
+CPU_PER_SECOND = 0.2
+CPU_PER_MIB = 80
+MOST_CHANNELS = 64  # what FFmpeg's mixer takes: libswresample/swresample_internal.h, SWR_CH_MAX
+KNOWN_LAYOUTS = 8  # up to here FFmpeg knows which loudspeakers a number of channels is meant for
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One sound track of a file.
+
+    Attributes:
+        file: Where the file is.
+        content_type: What it was identified as: one of `CONTAINERS`.
+        track: The track, as it was probed.
+        seconds: How long the file says it lasts.
+    """
+
+    file: Path
+    content_type: str
+    track: AudioStream
+    seconds: float
+
+    def opened(self, settings: Settings) -> list[str]:
+        """FFmpeg's arguments up to and with the input."""
+        demuxer, _ = CONTAINERS[self.content_type]
+        return [
+            *("-nostdin", "-hide_banner", "-nostats", "-v", "info"),
+            *("-max_alloc", str(settings.decoder_memory_bytes // 2)),
+            *("-threads", "1", "-f", demuxer, "-format_whitelist", demuxer),
+            *("-protocol_whitelist", "file", "-codec_whitelist", DECODERS),
+            *("-max_pixels", str(settings.max_video_pixels), "-max_streams", str(settings.max_streams)),
+            *("-vn", "-sn", "-dn", "-i", INPUT),
+        ]
+
+    @property
+    def label(self) -> str:
+        """The track, in a filter graph."""
+        return f"[0:{self.track.index}]"
+
+    def mixed(self, channels: int) -> str:
+        """Filters to one or two channels of floats at the track's own rate, gaps filled with silence.
+
+        As loud as the original at most: channels that are mixed are scaled so that nothing can clip.
+
+        Raises:
+            DecodeRejected: `unsupported_codec`: more channels than can be mixed.
+        """
+        count, layout = self.track.channels, "mono" if channels == 1 else "stereo"
+        rate = f"aresample={self.track.sample_rate}:async=1:rematrix_maxval=1.0"
+        if count > MOST_CHANNELS:
+            raise DecodeRejected("unsupported_codec", f"its sound has {count} channels; at most {MOST_CHANNELS} can be")
+        if count > KNOWN_LAYOUTS and self.track.layout is None:
+            # Nobody says which loudspeaker each is for: left and right by turns, or all as one.
+            sides = [range(side, count, channels) for side in range(channels)]
+            sums = [f"c{side}<{'+'.join(f'c{each}' for each in each_side)}" for side, each_side in enumerate(sides)]
+            return f"aresample=async=1,pan={'|'.join([layout, *sums])},{rate},aformat=sample_fmts=fltp"
+        return f"{rate},aformat=sample_fmts=fltp:channel_layouts={layout}"
+
+    def limits(self, settings: Settings, file_bytes: int = 0) -> Limits:
+        """What one run over all of it may take."""
+        size = self.file.stat().st_size
+        cpu = CPU_SECONDS + CPU_PER_SECOND * self.seconds + CPU_PER_MIB * size / MIB
+        return Limits(settings.decoder_memory_bytes, int(cpu), WALL_TO_CPU * cpu, file_bytes)
