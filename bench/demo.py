@@ -15,6 +15,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from bench.item import Item
+from bench.renditions import show_renditions, wait_for_a_person
 from bench.samples import SAMPLES
 from cli.client import Gateway, Refused
 from cli.connect import configuration, connected, following
@@ -33,7 +34,7 @@ from schemas.api import TEST_SIGNATURES
 from schemas.document import Fold
 
 OWNER = "alice"
-SAMPLES_SECONDS = 60.0
+SAMPLES_SECONDS = 300.0
 OWN_FILES_SECONDS = 3600.0
 AT_ONCE = 4
 
@@ -100,6 +101,7 @@ async def _demo(data: Path, files: Sequence[Path]) -> int:
         await _push(installation, items, OWN_FILES_SECONDS if files else SAMPLES_SECONDS)
         console.print(Rule(style="dim"))
         console.print(results_table([item.result() for item in items]))
+        await _show(installation, items)
     finally:
         with console.status("stopping everything …"):
             await installation.stop()
@@ -125,6 +127,29 @@ def _introduce(installation: Installation, seconds: float) -> None:
     out().print()
 
 
+async def _show(installation: Installation, items: Sequence[Item]) -> None:
+    """What was made; a person may play the film until he has seen enough."""
+    gateway_url = installation.info.environment("gateway")["TIDEGATE_GATEWAY_URL"]
+    async with Gateway.at(gateway_url, _token(installation)) as gateway:
+        address = await show_renditions(gateway, items)
+    if wait_for_a_person(address):
+        out().print(Text("Any player of HLS plays it. Press Enter to stop everything …", style="dim"))
+        await _enter()
+
+
+async def _enter() -> None:
+    loop, pressed = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sys.stdin, pressed.set)
+    try:
+        await pressed.wait()
+    finally:
+        loop.remove_reader(sys.stdin)
+
+
+def _token(installation: Installation) -> str:
+    return issue(installation.info.secrets["jwt"], owner=OWNER, scopes=("upload", "read"))
+
+
 def _items(folder: Path, files: Sequence[Path]) -> list[Item]:
     if files:
         return [Item(file, file.name, ("ready", "rejected", "quarantined")) for file in files]
@@ -135,11 +160,10 @@ def _items(folder: Path, files: Sequence[Path]) -> list[Item]:
 async def _push(installation: Installation, items: Sequence[Item], seconds: float) -> None:
     """Upload everything and show what happens until all of it came to an end."""
     info = installation.info
-    token = issue(info.secrets["jwt"], owner=OWNER, scopes=("upload", "read"))
     # Who may read events and nothing else, as any service that subscribes.
     async with (
         connected(info.settings("subscriber"), "demo") as bus,
-        Gateway.at(info.environment("gateway")["TIDEGATE_GATEWAY_URL"], token) as gateway,
+        Gateway.at(info.environment("gateway")["TIDEGATE_GATEWAY_URL"], _token(installation)) as gateway,
     ):
         by_id: dict[str, Item] = {}
         width = min(40, max(len(item.name) for item in items))

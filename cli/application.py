@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 from pydantic_core import from_json
@@ -28,10 +29,10 @@ from infra.originals import Originals
 from infra.records import known_fold
 from infra.settings import Settings
 from schemas.document import TERMINAL_STATES, CloudEvent
-from schemas.events import Failed, MediaEvent, Rejected, Skipped
-from schemas.media import Product
+from schemas.events import Failed, MediaEvent, Planned, Promoted, Rejected, Skipped
 from schemas.model import LANES
 from schemas.notification import Notification
+from schemas.profiles import Profiles
 from schemas.subjects import Subject
 
 CURSORS = "cursors"
@@ -132,6 +133,7 @@ def application(shared: Services | None = None) -> Application:
     Raises:
         FunctionsUnusable: one's events can't be told from others.
     """
+    profiles: Profiles = shared.settings.profiles if shared else {}
 
     def context(function: Function, envelope: Envelope) -> Context:
         assert shared is not None
@@ -144,7 +146,9 @@ def application(shared: Services | None = None) -> Application:
         fold = await known_fold(envelope.subject, shared.history, shared.objects)
         if fold.tombstones and function.products:
             # What it may have left is removed after its last word.
-            return _skipped(function, event, "gone", "The media was deleted or condemned while this was made.")
+            return _skipped(
+                profiles, function, event, "gone", "The media was deleted or condemned while this was made."
+            )
         if fold.state() in TERMINAL_STATES:
             return None
         return Failed(
@@ -152,7 +156,7 @@ def application(shared: Services | None = None) -> Application:
             function=function.name,
             code="gone",
             error="The uploaded object is gone and nothing was promoted from it: upload the file again.",
-            object=event.object,
+            object=getattr(event, "object", None),
             identity=getattr(event, "identity", None),
         )
 
@@ -163,8 +167,8 @@ def application(shared: Services | None = None) -> Application:
         subject=subject,
         filters=filters,
         context=context,
-        outcomes={Reject: rejected, DecodeRejected: rejected, Gone: gone},
-        failed=failed,
+        outcomes={Reject: partial(rejected, profiles), DecodeRejected: partial(rejected, profiles), Gone: gone},
+        failed=partial(failed, profiles),
         unavailable=(DependencyDown, DecoderUnavailable),
         probes={
             "minio": shared.objects.alive,
@@ -195,11 +199,11 @@ def filters(model: type[Any], kinds: tuple[str, ...], lane: str) -> tuple[str, .
     return tuple(f"media.{name}.{kind}.>" for kind in kinds) or (f"media.{name}.>",)
 
 
-async def rejected(function: Function, _envelope: Envelope, event: Any, error: Any) -> Event | None:
+async def rejected(profiles: Profiles, function: Function, _envelope: Envelope, event: Any, error: Any) -> Event | None:
     """A function's refusal, as an event: of a promoted file it refuses one product, not the file."""
     refusal = cast("Reject", error)
     if function.products:
-        return _skipped(function, event, refusal.code, refusal.reason[:2000])
+        return _skipped(profiles, function, event, refusal.code, refusal.reason[:2000])
     return Rejected(
         media=event.media,
         object=event.object,
@@ -211,19 +215,19 @@ async def rejected(function: Function, _envelope: Envelope, event: Any, error: A
     )
 
 
-def _skipped(function: Function, event: Any, code: str, reason: str) -> Skipped:
+def _skipped(profiles: Profiles, function: Function, event: Any, code: str, reason: str) -> Skipped:
     product = function.products[0]
     return Skipped(
         media=event.media,
         identity=event.identity,
         product=product,
-        required=is_required(event, product),
+        required=is_required(profiles, event, product),
         code=code,
         reason=reason,
     )
 
 
-def failed(function: Function, _envelope: Envelope, event: Any, letter: DeadLetter) -> Event | None:
+def failed(profiles: Profiles, function: Function, _envelope: Envelope, event: Any, letter: DeadLetter) -> Event | None:
     """The event that says a function gave up on a media."""
     if not isinstance(event, MediaEvent):
         return None
@@ -231,7 +235,7 @@ def failed(function: Function, _envelope: Envelope, event: Any, letter: DeadLett
         media=event.media,
         function=function.name,
         products=function.products,
-        required=not function.products or any(is_required(event, product) for product in function.products),
+        required=not function.products or any(is_required(profiles, event, product) for product in function.products),
         dead_letter=letter.letter_id,
         error=f"{letter.error}: {letter.message}"[:2000],
         object=getattr(event, "object", None),
@@ -239,10 +243,12 @@ def failed(function: Function, _envelope: Envelope, event: Any, letter: DeadLett
     )
 
 
-def is_required(event: Any, product: str) -> bool:
-    """Whether a media's profile requires a product; one that it doesn't promise is required of nobody."""
-    promised: tuple[Product, ...] = getattr(event, "products", ())
-    return any(each.required for each in promised if each.name == product)
+def is_required(profiles: Profiles, event: MediaEvent, product: str) -> bool:
+    """Whether a media is of no use without a product; one that it wasn't promised is required of nobody."""
+    if isinstance(event, Promoted | Planned):
+        return any(each.required for each in event.products if each.name == product)
+    # What follows from another product's outcome: the promise isn't in it, and the profile is what it was made from.
+    return getattr(profiles.get(event.known_kind()), product, "none") == "required"
 
 
 def notified(message: Message) -> tuple[Envelope, Notification]:

@@ -1,5 +1,5 @@
 """What is made of images."""
 
-from functions.image import render
+from functions.image import describe, render
 
-__all__ = ["render"]
+__all__ = ["describe", "render"]

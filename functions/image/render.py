@@ -1,17 +1,17 @@
 """From `promoted` to `done`: the sizes of a picture, each in the formats that the profile names."""
 
 import asyncio
-import hashlib
 import os
 
 from events.failpoints import failpoint
 from events.registry import function
+from functions.products import done, promised, store
 from infra.context import Context
 from infra.decoder import Output, RenderedSize, render_sizes
 from schemas.events import Done, Promoted
 from schemas.probe import ImageProbe
 from schemas.profiles import ImageFormat
-from schemas.renditions import Quality, Rendition, rendition_key
+from schemas.renditions import Quality, Rendition
 
 TYPES: dict[ImageFormat, tuple[str, str]] = {
     "webp": ("webp", "image/webp"),
@@ -26,8 +26,8 @@ TYPES: dict[ImageFormat, tuple[str, str]] = {
 @function(on=Promoted, kinds=("image",), products=("sizes",), timeout=900, concurrency=4, cpu=1, lanes=True)
 async def render_image(event: Promoted, ctx: Context) -> Done | None:
     """Make every size of a picture from one decoding, and put them beside the original."""
-    promised = next((each for each in event.products if each.name == "sizes"), None)
-    if promised is None:
+    product = promised(event, "sizes")
+    if product is None:
         return None
     assert isinstance(event.probe, ImageProbe)
     async with ctx.originals.open(event.original) as path:
@@ -39,30 +39,22 @@ async def render_image(event: Promoted, ctx: Context) -> Done | None:
                 renditions = await asyncio.gather(*kept)
         finally:
             os.close(file)
-    return Done(
-        media=event.media,
-        identity=event.identity,
-        product=promised.name,
-        required=promised.required,
-        renditions=tuple(sorted(renditions, key=lambda rendition: rendition.name)),
-    )
+    return done(event, product, sorted(renditions, key=lambda rendition: rendition.name))
 
 
 async def _keep(picture: RenderedSize, output: Output, media_id: str, ctx: Context) -> Rendition:
     body = output.read(picture.written)
     extension, content_type = TYPES[picture.format]
     name = f"{picture.variant}.{extension}"
-    await ctx.objects.put(rendition_key(media_id, name), body, content_type=content_type)
+    rendition = await store(media_id, name, content_type, body, ctx)
     failpoint("render_image.put")
-    return Rendition(
-        name=name,
-        content_type=content_type,
-        size=len(body),
-        sha256=hashlib.sha256(body).hexdigest(),
-        width=picture.width,
-        height=picture.height,
-        frames=picture.frames if picture.frames > 1 else None,
-        quality=_quality(picture, ctx),
+    return rendition.model_copy(
+        update={
+            "width": picture.width,
+            "height": picture.height,
+            "frames": picture.frames if picture.frames > 1 else None,
+            "quality": _quality(picture, ctx),
+        }
     )
 
 

@@ -5,7 +5,7 @@ from infra.decoder.output import Output, Written
 from infra.decoder.pool import DecoderPool
 from infra.decoder.probes import probe_image, probe_office, probe_pdf, probe_text, require_whole_ogg
 from infra.decoder.renders import Picture, draw_peaks, read_first_words, render_cover, render_first_page
-from infra.decoder.sizes import RenderedSize, render_sizes
+from infra.decoder.sizes import RenderedSize, describe_image, render_sizes
 from infra.decoder.spool import named, unnamed_file
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "RenderedSize",
     "SandboxUnavailable",
     "Written",
+    "describe_image",
     "draw_peaks",
     "named",
     "probe_image",

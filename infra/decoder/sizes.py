@@ -1,4 +1,4 @@
-"""The decoders' job that makes pictures of a picture, with validated answers."""
+"""The decoders' jobs that make pictures of a picture and say what it looks like, with validated answers."""
 
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from infra.decoder.pool import DecoderPool
 from infra.decoder.probes import PIXELS_PER_SECOND
 from schemas.probe import ImageProbe
 from schemas.profiles import ImageFormat, ImageProfile, SizeName
+from schemas.renditions import ImageDescription
 
 EFFORTS: dict[ImageFormat, int] = {"jpeg": 0, "webp": 2, "avif": 1}
 """How hard libvips's encoders try. WebP's default of 4 saves 3 % and takes twice the time; AVIF's of 4 saves 2 % and
@@ -55,13 +56,8 @@ async def render_sizes(
         DecodeRejected: `corrupt`: libvips can't render what Pillow could read; `decode_…`.
         DecoderUnavailable: No child could be started.
     """
-    sides = (probe.width, probe.height)
-    width, height = sides[::-1] if probe.orientation >= _TURNED_FROM else sides
     args: dict[str, JsonValue] = {
-        "format": probe.format,
-        "orientation": probe.orientation,
-        "width": width,
-        "height": height,
+        **_stored(probe),
         "frames": probe.frames if probe.animated else 1,
         "variants": [each.model_dump(include={"name", "longest", "square"}) for each in profile.variants],
         "formats": [
@@ -80,6 +76,33 @@ async def render_sizes(
     if len(files) != len(expected) or {(each.variant, each.format) for each in files} != expected:
         raise DecodeRejected("decode_crash", "the decoder's result is impossible: other files than were asked for")
     return files
+
+
+async def describe_image(pool: DecoderPool, file: int, probe: ImageProbe) -> ImageDescription:
+    """Say in a few bytes what a picture looks like, in a decoder child.
+
+    Args:
+        pool: The decoder children.
+        file: Descriptor of the whole picture.
+        probe: What probing found in it.
+
+    Raises:
+        DecodeRejected: `corrupt`, `decode_…`.
+        DecoderUnavailable: No child could be started.
+    """
+    seconds = pool.timeout + probe.width * probe.height / PIXELS_PER_SECOND
+    said = await pool.run("describe", file, _stored(probe), timeout=seconds)
+    try:
+        return ImageDescription.model_validate(said)
+    except ValidationError as error:
+        raise DecodeRejected("decode_crash", f"the decoder's result is impossible: {error.error_count()}") from error
+
+
+def _stored(probe: ImageProbe) -> dict[str, JsonValue]:
+    """How the pixels lie in the file: before they are turned."""
+    sides = (probe.width, probe.height)
+    width, height = sides[::-1] if probe.orientation >= _TURNED_FROM else sides
+    return {"format": probe.format, "orientation": probe.orientation, "width": width, "height": height}
 
 
 def _seconds(probe: ImageProbe, profile: ImageProfile) -> float:

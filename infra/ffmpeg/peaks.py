@@ -19,6 +19,7 @@ from infra.ffmpeg.run import Ffmpeg
 
 BITS = 8
 _SCALE = 2 ** (BITS - 1)
+_PRINTED = 1e-4  # more than half of a sixth decimal, times the scale, and far less than 16 bits can tell apart
 _LINE = re.compile(r"lavfi\.astats\.([12])\.(Min|Max)_level=(\S+)|frame:\d+\s+pts:\S+\s+pts_time:(\S+)")
 
 OnProgress = Callable[[float], Awaitable[None]]
@@ -171,8 +172,12 @@ class _Gathering:
 
 
 def _scaled(level: str) -> int:
-    """From -1..1 to 8 bits, as audiowaveform does it: 16 bits divided by 256, what is too loud cut."""
-    return max(-_SCALE, min(_SCALE - 1, int(_number(level) * _SCALE)))
+    """From -1..1 to 8 bits, as audiowaveform does it: 16 bits divided by 256, what is too loud cut.
+
+    FFmpeg prints six decimals, so that what is a whole number may come out a little below: of 8 bits every sample is.
+    """
+    exact = _number(level) * _SCALE
+    return max(-_SCALE, min(_SCALE - 1, int(exact + math.copysign(_PRINTED, exact))))
 
 
 def _number(value: str) -> float:

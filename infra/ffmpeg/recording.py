@@ -54,7 +54,7 @@ class Recording:
         return f"[0:{self.track.index}]"
 
     def mixed(self, channels: int) -> str:
-        """Filters to one or two channels of floats at the track's own rate, gaps filled with silence.
+        """Filters to one or two channels of floats at the track's own rate, gaps filled with silence, from zero on.
 
         As loud as the original at most: channels that are mixed are scaled so that nothing can clip.
 
@@ -62,6 +62,8 @@ class Recording:
             DecodeRejected: `unsupported_codec`: more channels than can be mixed.
         """
         count, layout = self.track.channels, "mono" if channels == 1 else "stereo"
+        # What a coder's delay or a recorder's clock begins with is no silence to be heard.
+        start = "asetpts=PTS-STARTPTS"
         rate = f"aresample={self.track.sample_rate}:async=1:rematrix_maxval=1.0"
         if count > MOST_CHANNELS:
             raise DecodeRejected("unsupported_codec", f"its sound has {count} channels; at most {MOST_CHANNELS} can be")
@@ -69,8 +71,8 @@ class Recording:
             # Nobody says which loudspeaker each is for: left and right by turns, or all as one.
             sides = [range(side, count, channels) for side in range(channels)]
             sums = [f"c{side}<{'+'.join(f'c{each}' for each in each_side)}" for side, each_side in enumerate(sides)]
-            return f"aresample=async=1,pan={'|'.join([layout, *sums])},{rate},aformat=sample_fmts=fltp"
-        return f"{rate},aformat=sample_fmts=fltp:channel_layouts={layout}"
+            return f"{start},aresample=async=1,pan={'|'.join([layout, *sums])},{rate},aformat=sample_fmts=fltp"
+        return f"{start},{rate},aformat=sample_fmts=fltp:channel_layouts={layout}"
 
     def limits(self, settings: Settings, file_bytes: int = 0) -> Limits:
         """What one run over all of it may take."""

@@ -16,7 +16,7 @@ def demo(folder: Path, *files: str | Path) -> subprocess.CompletedProcess[str]:
     """Run it with its temporary data in a folder."""
     command = [*DEMO, *map(str, files)]
     variables = environment(TMPDIR=str(folder))
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=variables)
+    return subprocess.run(command, capture_output=True, text=True, timeout=360, check=False, env=variables)
 
 
 def test_the_samples_end_as_they_should(tmp_path: Path) -> None:

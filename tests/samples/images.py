@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pillow_heif
@@ -46,6 +47,14 @@ def image(name: str) -> bytes:
         return animation(_ANIMATED[name], 5)
     made, mode, options = _RECIPES[name]
     return saved(picture(*SIZE, mode), made, **options)
+
+
+def real(name: str) -> bytes:
+    """A photograph's bytes: see `photos/README.md`."""
+    return (Path(__file__).with_name("photos") / f"{name}.jpg").read_bytes()
+
+
+PHOTOS = ("rocket", "grace_hopper", "astronaut", "chelsea", "coffee", "camera")
 
 
 def picture(width: int, height: int, mode: str = "RGB") -> Image.Image:

@@ -2,6 +2,7 @@
 
 from . import cover, image, office, page, pdf, text, waveform, whole
 from .confinement import confinement
+from .describe import describe
 from .identify import identify
 from .render import render
 
@@ -13,6 +14,7 @@ JOBS = {
     "whole_ogg": whole.ogg,
     "identify": identify,
     "render": render,
+    "describe": describe,
     "cover": cover.render,
     "waveform": waveform.draw,
     "page": page.render,
