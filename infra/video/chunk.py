@@ -125,7 +125,7 @@ def command(ffmpeg: Ffmpeg, encoding: Encoding, chunk: Chunk, rungs: tuple[Rung,
             graph.output(copy, f"{OUTPUT}/{piece(chunk.number, rung.name)}", **_coding(plan, chunk, rung, threads))
         )
     arguments: list[str] = graph.merge_outputs(*outputs).get_args()
-    return ["-nostdin", "-v", "error", *_QUIET, "-filter_complex_threads", str(threads), *arguments]
+    return ["-nostdin", "-y", "-v", "error", *_QUIET, "-filter_complex_threads", str(threads), *arguments]
 
 
 _QUIET: Final = ("-progress", "pipe:1", "-stats_period", "0.5", "-nostats")

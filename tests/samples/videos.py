@@ -81,6 +81,8 @@ class Video:
         tolerance: Of a colour's channel, where a codec or a tone curve needs one.
         rotation: By which a player turns it.
         tags: Whether it tells where it was made, and by whom.
+        before: What the picture is read with.
+        extra: Other inputs.
     """
 
     source: str
@@ -92,6 +94,7 @@ class Video:
     tolerance: int = 12
     rotation: int = 0
     tags: bool = False
+    before: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
 
 
@@ -189,7 +192,15 @@ VIDEOS: dict[str, Video] = {
     "single.mp4": Video(shot(), yuv(), (*X264, *BT709, "-frames:v", "1"), sound=None, frames=1),
     "silent.mp4": Video(shot(), yuv(), (*X264, *BT709), sound=None),
     "long-sound.mp4": Video(shot(seconds=0.6), yuv(), (*X264, *BT709, "-c:a", "aac"), sound=3, frames=15),
-    "late.mp4": Video(shot(), f"{yuv()},setpts=PTS+0.5/TB", (*X264, *BT709, "-c:a", "aac"), sound=2.5),
+    "late.mp4": Video(
+        shot(), yuv(), (*X264, *BT709, "-c:a", "aac", "-map", "0", "-map", "1", "-fps_mode", "passthrough"),
+        sound=2.5,
+        before=("-itsoffset", "0.5"),
+    ),
+    "late-sound.mkv": Video(
+        shot(), yuv(), (*X264, *BT709, "-c:a", "aac", "-map", "0", "-map", "2"),
+        extra=("-itsoffset", "0.5", *_TONE[:-1], "sine=duration=1.5"),
+    ),
     "fragmented.mp4": Video(
         shot(), yuv(), (*X264, *BT709, "-g", "25", "-c:a", "aac", "-movflags", "+frag_keyframe+empty_moov")
     ),
@@ -217,7 +228,7 @@ def video(name: str) -> bytes:
     sound = tuple(each.format(recipe.sound) for each in _TONE) if recipe.sound else ()
     picture = f"{recipe.source},{recipe.stored}"
     tags = TAGS if recipe.tags else ()
-    made = av.made(name, "-f", "lavfi", "-i", picture, *sound, *recipe.extra, *recipe.coded, *tags)
+    made = av.made(name, *recipe.before, "-f", "lavfi", "-i", picture, *sound, *recipe.extra, *recipe.coded, *tags)
     return turned(made, recipe.rotation) if recipe.rotation else made
 
 
