@@ -51,7 +51,11 @@ def mp4(seconds: float = 3, comment: str | None = None) -> bytes:
 
 def mov() -> bytes:
     """A film as a phone takes it: upright, so it is stored on its side."""
-    return _film("mov", 2, "-metadata:s:v:0", "rotate=90")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "sideways.mov")
+        path.write_bytes(_film("mov", 2))
+        # FFmpeg turns a track only when it copies it.
+        return _ffmpeg("mov", "-i", str(path), "-c", "copy", "-map_metadata", "0", "-metadata:s:v:0", "rotate=90")
 
 
 def truncated_mp4() -> bytes:

@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from infra.context import Context
 from infra.decoder import Picture
@@ -27,6 +29,12 @@ async def store_picture(media_id: str, stem: str, picture: Picture, ctx: Context
     name = f"{stem}.{picture.extension}"
     rendition = await store(media_id, name, picture.content_type, picture.content, ctx)
     return rendition.model_copy(update={"width": picture.width, "height": picture.height})
+
+
+async def store_file(media_id: str, name: str, path: Path, content_type: str, ctx: Context, **facts: Any) -> Rendition:
+    """Write a file of a product that lies on disk; `facts` are other fields of its `Rendition`."""
+    stored = await ctx.objects.put_file(rendition_key(media_id, name), path, content_type=content_type)
+    return Rendition(name=name, content_type=content_type, size=stored.size, sha256=stored.sha256, **facts)
 
 
 def done(

@@ -18,7 +18,7 @@ _WORD: Final = "[a-z0-9][a-z0-9_-]{0,31}"
 _PLAYLIST: Final = re.compile(rf"{_WORD}\.m3u8")
 SEGMENT: Final = re.compile(rf"{_WORD}\.m4s")
 INIT: Final = re.compile(rf"{_WORD}\.mp4")
-_ATTRIBUTE: Final = re.compile(r'([A-Z0-9-]{1,32})=("[^"\r\n]{0,256}"|[^",\s]{1,64})(?:,|$)')
+_ATTRIBUTE: Final = re.compile(r'([A-Z0-9-]{1,32})=("[^"\r\n]{0,256}"|[A-Za-z0-9._-]{1,64})(?:,|$)')
 _ENTRIES: Final = frozenset({"TYPE", "GROUP-ID", "NAME", "LANGUAGE", "DEFAULT", "AUTOSELECT", "CHANNELS", "URI"})
 _VARIANT: Final = frozenset(
     {"BANDWIDTH", "AVERAGE-BANDWIDTH", "RESOLUTION", "CODECS", "AUDIO", "FRAME-RATE", "VIDEO-RANGE"}

@@ -12,7 +12,7 @@ from schemas.model import Kind
 from schemas.plan import MOST_KEYFRAMES, MOST_RUNGS, BitRate, Lufs, RungName
 from schemas.probe import Probe
 from schemas.probe_av import VideoProbe
-from schemas.renditions import PRODUCTS, Quality
+from schemas.renditions import MOST_RENDITIONS, PRODUCTS, Quality
 
 Promise = Literal["required", "optional", "none"]
 """`required`: without it the media is `failed`; `optional`: waited for, but `ready` without it; `none`: not made."""
@@ -147,6 +147,46 @@ class VideoProfile(Profile):
         description="Integrated loudness (EBU R128) that a video's sound is brought to, such as -16 or -23; none: it "
         "stays as loud as it is.",
     )
+    poster_longest: int = Field(
+        default=1280, ge=16, le=8192, description="The poster's longer side in pixels; a smaller video is not enlarged."
+    )
+    poster_jpeg_quality: Percent = Field(default=85, description="Of the poster as a JPEG.")
+    poster_webp_quality: Percent = Field(default=80, description="Of the poster as a WebP.")
+    storyboard_tiles: int = Field(default=100, ge=1, le=1000, description="Most pictures of a storyboard.")
+    storyboard_seconds: float = Field(
+        default=2.0, ge=0.1, le=3600, description="Shortest time between two of them; a long video's are further apart."
+    )
+    storyboard_width: int = Field(
+        default=160, ge=16, le=640, description="Width of each in pixels; a portrait's are at most twice as high."
+    )
+    storyboard_columns: int = Field(default=10, ge=1, le=20, description="Pictures side by side on a sheet.")
+    storyboard_rows: int = Field(default=10, ge=1, le=20, description="Rows of a sheet; what is left goes on another.")
+    storyboard_quality: Percent = Field(default=75, description="Of the sheets, which are JPEGs.")
+    progressive_longer: int = Field(
+        default=1280, ge=16, le=16_384, description="The longer side of the box that the MP4 fits into, in pixels."
+    )
+    progressive_shorter: int = Field(
+        default=720, ge=16, le=16_384, description="The shorter one; a portrait's box stands upright."
+    )
+    progressive_crf: Annotated[int, Field(ge=0, le=51)] = Field(
+        default=23, description="x264's constant quality for the MP4: 18 can't be told from the original, 28 is poor."
+    )
+    progressive_bit_rate: BitRate = Field(
+        default=2_800_000, description="Bits a second that its pictures take at most."
+    )
+    progressive_preset: VideoPreset = Field(default="veryfast", description="x264's: time spent on a smaller file.")
+    progressive_audio_bit_rate: BitRate = Field(default=128_000, description="Of its AAC, in mono or stereo.")
+
+    @model_validator(mode="after")
+    def _sheets_can_be_listed(self) -> Self:
+        """A product has so many files at most, the WebVTT among them."""
+        sheets = -(-self.storyboard_tiles // (self.storyboard_columns * self.storyboard_rows))
+        if sheets >= MOST_RENDITIONS:
+            raise ValueError(
+                f"{self.storyboard_tiles} tiles make {sheets} sheets of {self.storyboard_columns} x "
+                f"{self.storyboard_rows}, at most {MOST_RENDITIONS - 1} are possible: take fewer tiles or larger sheets"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_be_cut(self) -> Self:

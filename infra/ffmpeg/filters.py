@@ -54,8 +54,12 @@ def fitted(probe: VideoProbe, longer: int, shorter: int, *, even: bool) -> Size:
             one of a single pixel becomes two.
     """
     wide = probe.width >= probe.height
-    box = (longer, shorter) if wide else (shorter, longer)
-    scale = min(Fraction(1), Fraction(box[0], probe.width), Fraction(box[1], probe.height))
+    return within(probe, *((longer, shorter) if wide else (shorter, longer)), even=even)
+
+
+def within(probe: VideoProbe, most_width: int, most_height: int, *, even: bool) -> Size:
+    """The same, of a box that lies as it lies."""
+    scale = min(Fraction(1), Fraction(most_width, probe.width), Fraction(most_height, probe.height))
     width, height = (_side(side, scale, even=even) for side in (probe.width, probe.height))
     return Size(width, height)
 
@@ -63,12 +67,28 @@ def fitted(probe: VideoProbe, longer: int, shorter: int, *, even: bool) -> Size:
 def picture(probe: VideoProbe, size: Size) -> str:
     """The filters from a decoded frame to `yuv420p` of BT.709 in limited range, tagged so, at a size as displayed.
 
-    They ask for the frame's own probe only, and keep count and timestamps of frames. What is wanted smaller as well is
-    made of their output by `resized`: the costly part is done once.
+    They keep count and timestamps of frames. What is wanted smaller as well is made of their output by `resized`: the
+    costly part is done once.
     """
+    return ",".join([*deinterlaced(probe), shown(probe, size)])
+
+
+def deinterlaced(probe: VideoProbe) -> list[str]:
+    """The first filters of `picture`, which need every frame: whoever leaves frames out does so after them.
+
+    One frame for each frame; those that say they are progressive stay as they are.
+    """
+    woven = probe.interlaced or probe.codec == "dvvideo"  # whose containers don't say so
+    if not woven or min(probe.coded_width, probe.coded_height) < LEAST_LINES:
+        return []
+    return ["bwdif=mode=send_frame:deint=interlaced"]
+
+
+def shown(probe: VideoProbe, size: Size) -> str:
+    """The rest of `picture`: each frame for itself."""
     stored = Size(size.height, size.width) if probe.rotation in {90, 270} else size
     colours = _converted(probe, stored) if is_hdr(probe) or _gamut(probe) else _scaled(probe, stored)
-    return ",".join([*_deinterlaced(probe), *colours, *_TURNS[probe.rotation], "setsar=1", _TAGS])
+    return ",".join([*colours, *_TURNS[probe.rotation], "setsar=1", _TAGS])
 
 
 def resized(size: Size) -> str:
@@ -97,14 +117,6 @@ def _side(side: int, scale: Fraction, *, even: bool) -> int:
         return max(1, round(exact))
     nearest = 2 * round(exact / 2)
     return max(2, nearest if nearest <= side else nearest - 2)
-
-
-def _deinterlaced(probe: VideoProbe) -> list[str]:
-    """One frame for each frame; those that say they are progressive stay as they are."""
-    woven = probe.interlaced or probe.codec == "dvvideo"  # whose containers don't say so
-    if not woven or min(probe.coded_width, probe.coded_height) < LEAST_LINES:
-        return []
-    return ["bwdif=mode=send_frame:deint=interlaced"]
 
 
 def _scaled(probe: VideoProbe, size: Size) -> list[str]:

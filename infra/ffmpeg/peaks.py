@@ -13,12 +13,12 @@ from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from infra.decoder import DecodeRejected
-from infra.ffmpeg.recording import Recording
+from infra.ffmpeg.recording import Recording, unheard
 from infra.ffmpeg.run import Ffmpeg
 
 BITS = 8
 _SCALE = 2 ** (BITS - 1)
+_PRINTED = 1e-4  # more than half of a sixth decimal, times the scale, and far less than 16 bits can tell apart
 _LINE = re.compile(r"lavfi\.astats\.([12])\.(Min|Max)_level=(\S+)|frame:\d+\s+pts:\S+\s+pts_time:(\S+)")
 
 OnProgress = Callable[[float], Awaitable[None]]
@@ -128,7 +128,7 @@ async def find_peaks(
         background=background,
     )
     if not ran.good or not gathering.peaks.length:
-        raise DecodeRejected("corrupt", "nothing in it can be decoded")
+        raise unheard(ran)
     return gathering.peaks
 
 
@@ -171,8 +171,12 @@ class _Gathering:
 
 
 def _scaled(level: str) -> int:
-    """From -1..1 to 8 bits, as audiowaveform does it: 16 bits divided by 256, what is too loud cut."""
-    return max(-_SCALE, min(_SCALE - 1, int(_number(level) * _SCALE)))
+    """From -1..1 to 8 bits, as audiowaveform does it: 16 bits divided by 256, what is too loud cut.
+
+    FFmpeg prints six decimals, so that what is a whole number may come out a little below: of 8 bits every sample is.
+    """
+    exact = _number(level) * _SCALE
+    return max(-_SCALE, min(_SCALE - 1, int(exact + math.copysign(_PRINTED, exact))))
 
 
 def _number(value: str) -> float:

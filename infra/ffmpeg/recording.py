@@ -6,8 +6,8 @@ from pathlib import Path
 from infra.decoder import DecodeRejected
 from infra.ffmpeg.confined import INPUT
 from infra.ffmpeg.probe import WALL_TO_CPU
-from infra.ffmpeg.run import Limits
-from infra.ffmpeg.sources import CONTAINERS, DECODERS
+from infra.ffmpeg.run import Limits, Ran
+from infra.ffmpeg.sources import source
 from infra.settings import MIB, Settings
 from schemas.probe_av import AudioStream
 
@@ -26,7 +26,7 @@ class Recording:
 
     Attributes:
         file: Where the file is.
-        content_type: What it was identified as: one of `CONTAINERS`.
+        content_type: What it was identified as: one of `infra.ffmpeg.sources.CONTAINERS`.
         track: The track, as it was probed.
         seconds: How long the file says it lasts.
     """
@@ -38,15 +38,14 @@ class Recording:
 
     def opened(self, settings: Settings) -> list[str]:
         """FFmpeg's arguments up to and with the input."""
-        demuxer, _ = CONTAINERS[self.content_type]
         return [
             *("-nostdin", "-hide_banner", "-nostats", "-v", "info"),
-            *("-max_alloc", str(settings.decoder_memory_bytes // 2)),
-            *("-threads", "1", "-f", demuxer, "-format_whitelist", demuxer),
-            *("-protocol_whitelist", "file", "-codec_whitelist", DECODERS),
-            *("-max_pixels", str(settings.max_video_pixels), "-max_streams", str(settings.max_streams)),
-            *("-vn", "-sn", "-dn", "-i", INPUT),
+            *("-threads", "1", *self.told(settings), "-vn", "-sn", "-dn", "-i", INPUT),
         ]
+
+    def told(self, settings: Settings) -> list[str]:
+        """What FFmpeg's programs are told of the file, before it."""
+        return source(settings, self.content_type, settings.decoder_memory_bytes)
 
     @property
     def label(self) -> str:
@@ -54,7 +53,7 @@ class Recording:
         return f"[0:{self.track.index}]"
 
     def mixed(self, channels: int) -> str:
-        """Filters to one or two channels of floats at the track's own rate, gaps filled with silence.
+        """Filters to one or two channels of floats at the track's own rate, gaps filled with silence, from zero on.
 
         As loud as the original at most: channels that are mixed are scaled so that nothing can clip.
 
@@ -62,6 +61,8 @@ class Recording:
             DecodeRejected: `unsupported_codec`: more channels than can be mixed.
         """
         count, layout = self.track.channels, "mono" if channels == 1 else "stereo"
+        # What a coder's delay or a recorder's clock begins with is no silence to be heard.
+        start = "asetpts=PTS-STARTPTS"
         rate = f"aresample={self.track.sample_rate}:async=1:rematrix_maxval=1.0"
         if count > MOST_CHANNELS:
             raise DecodeRejected("unsupported_codec", f"its sound has {count} channels; at most {MOST_CHANNELS} can be")
@@ -69,11 +70,18 @@ class Recording:
             # Nobody says which loudspeaker each is for: left and right by turns, or all as one.
             sides = [range(side, count, channels) for side in range(channels)]
             sums = [f"c{side}<{'+'.join(f'c{each}' for each in each_side)}" for side, each_side in enumerate(sides)]
-            return f"aresample=async=1,pan={'|'.join([layout, *sums])},{rate},aformat=sample_fmts=fltp"
-        return f"{rate},aformat=sample_fmts=fltp:channel_layouts={layout}"
+            return f"{start},aresample=async=1,pan={'|'.join([layout, *sums])},{rate},aformat=sample_fmts=fltp"
+        return f"{start},{rate},aformat=sample_fmts=fltp:channel_layouts={layout}"
 
     def limits(self, settings: Settings, file_bytes: int = 0) -> Limits:
         """What one run over all of it may take."""
         size = self.file.stat().st_size
         cpu = CPU_SECONDS + CPU_PER_SECOND * self.seconds + CPU_PER_MIB * size / MIB
         return Limits(settings.decoder_memory_bytes, int(cpu), WALL_TO_CPU * cpu, file_bytes)
+
+
+def unheard(ran: Ran) -> DecodeRejected:
+    """Why there is no sound of a run that was no good."""
+    if "Cannot allocate memory" in ran.complained:
+        return DecodeRejected("decode_memory", "its sound takes more memory than it may")
+    return DecodeRejected("corrupt", "its sound can't be decoded")

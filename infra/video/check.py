@@ -46,11 +46,14 @@ async def check(ffmpeg: Ffmpeg, plan: Plan, sound: SoundFacts | None, package: P
             raise StreamBroken(f"the sound has {found} packets of {FRAME} samples, and {sound.packets} were encoded")
     dash = await _played(ffmpeg, plan, package, MANIFEST, "dash")
     # FFmpeg's reader of DASH ends with the first track that ends, so the others' last packets may be missing here. They
-    # are the same files: what is looked for is that each track can be opened and played.
+    # are the same files as above: what is looked for is that each track can be opened and played.
     if sorted(dash.sizes.values()) != sorted(rungs) or len(dash.sounds) != (package.sound is not None):
         raise StreamBroken(f"{MANIFEST} has {sorted(dash.sizes.values())}, not {sorted(rungs)}")
-    if silent := [index for index in (*dash.sizes, *dash.sounds) if not dash.packets[index]]:
-        raise StreamBroken(f"tracks {silent} of {MANIFEST} can't be played")
+    for index in (*dash.sizes, *dash.sounds):
+        if not dash.packets[index]:
+            alone = await _played(ffmpeg, plan, package, MANIFEST, "dash", "-select_streams", str(index))
+            if not alone.packets[index]:
+                raise StreamBroken(f"track {index} of {MANIFEST} can't be played")
     _require_files(package)
 
 
@@ -99,14 +102,14 @@ class _Played:
             self.sounds.add(int(found[1]))
 
 
-async def _played(ffmpeg: Ffmpeg, plan: Plan, package: Package, name: str, demuxer: str) -> _Played:
+async def _played(ffmpeg: Ffmpeg, plan: Plan, package: Package, name: str, demuxer: str, *selected: str) -> _Played:
     played = _Played()
     seconds = _SECONDS_BESIDE + plan.frames * len(package.tracks) / _FRAMES_PER_SECOND
     whitelist = ("-protocol_whitelist", "file", "-format_whitelist", f"{demuxer},mov", "-f", demuxer)
     entries = "packet=stream_index,pts:stream=index,codec_type,width,height"
     ran = await ffmpeg.run(
         "ffprobe",
-        ["-v", "error", *whitelist, "-show_entries", entries, "-of", "compact", f"{OUTPUT}/{FOLDER}/{name}"],
+        ["-v", "error", *whitelist, *selected, "-show_entries", entries, "-of", "compact", f"{OUTPUT}/{FOLDER}/{name}"],
         package.folder / name,
         Limits(ffmpeg.settings.decoder_memory_bytes, int(seconds), seconds),
         output=package.folder.parent,

@@ -26,6 +26,8 @@ FOLDER: Final = "stream"
 MICROSECONDS: Final = 1_000_000
 # Every key frame begins a segment, for there are no others: whatever is longer than nothing is long enough.
 _ANY_LENGTH: Final = 0.001
+# A piece doesn't know how long its last frame is shown, and the next fragment would begin where its guess ends.
+_UNTIL_NEXT: Final = r"if(gt(NEXT_DTS\,DTS)\,NEXT_DTS-DTS\,max(DURATION\,1))"
 _SECONDS_BESIDE: Final = 120.0
 _BYTES_PER_SECOND: Final = 4 * 1024 * 1024
 _MOST_BYTES: Final = 4 * 1024**3
@@ -156,9 +158,13 @@ def _arguments(plan: Plan, rungs: tuple[Rung, ...], *, sound: bool) -> list[str]
         sets.append(f"id=1,seg_duration={plan.segment_seconds:g},streams=a")
     return [
         *("-nostdin", "-v", "error", *inputs, *maps, "-c", "copy", *shapes),
+        *("-bsf:v", f"setts=pts=PTS:dts=DTS:duration={_UNTIL_NEXT}"),
         *("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact"),
         *("-max_interleave_delta", "0"),
         *("-f", "dash", "-hls_playlist", "1", "-use_timeline", "1", "-use_template", "1"),
+        # With an index of its own each segment would begin where the one before it says that it ends, which FFmpeg
+        # computes from the packet that is decoded last. Playlist and manifest are index enough.
+        *("-format_options", "movflags=+skip_sidx"),
         *("-init_seg_name", "init-$RepresentationID$.mp4"),
         *("-media_seg_name", "seg-$RepresentationID$-$Number%05d$.m4s"),
         *("-adaptation_sets", " ".join(sets), f"{OUTPUT}/{FOLDER}/{MANIFEST}"),

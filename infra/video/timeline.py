@@ -132,8 +132,8 @@ class _Reading:
             lasting = _ticks(fields.get("duration")) or 0
             self._sound_end = max(self._sound_end, at + lasting)
             self._sound_longest = max(self._sound_longest, lasting)
-        elif section == _FRAME and (at := _ticks(fields.get("best_effort_timestamp"))) is not None:
-            self._add(at)
+        elif section == _FRAME:
+            self._decoded(_ticks(fields.get("best_effort_timestamp")))
 
     def _packet(self, at: int | None, lasting: int, flags: str) -> None:
         self.packets += 1
@@ -148,6 +148,13 @@ class _Reading:
             self._undecodable = True
         self._last = max(self._last, (at, lasting))
         self._add(at)
+
+    def _decoded(self, at: int | None) -> None:
+        """One that is undated, as the last ones of an AVI are, follows like the one before it."""
+        known = self._frames[-2:]
+        if at is None and known:
+            at = known[-1] + (max(1, known[1] - known[0]) if len(known) > 1 else 1)
+        self._add(at or 0)
 
     def _add(self, at: int) -> None:
         if len(self._frames) == MOST_FRAMES:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
@@ -61,10 +61,11 @@ class Delivered:
         *,
         promised: Sequence[str] = (),
         optional: Sequence[str] = (),
+        token: str | None = None,
         **wish: Any,
     ) -> "Delivered":
         """Request, and promote what was put there; nothing of it is made yet."""
-        media_id = await gateway.requested(content_type=content_type, size=max(len(body), 1), **wish)
+        media_id = await gateway.requested(token=token, content_type=content_type, size=max(len(body), 1), **wish)
         one = cls(gateway, stack, await Story.of(gateway.operator, media_id), TYPES[content_type], body)
         await one.put({one.original: body})
         facts = one.facts()
@@ -99,6 +100,11 @@ class Delivered:
             for key, body in objects.items():
                 await store.put(key, body, content_type=TYPE_OF.get(key.rpartition(".")[2], "application/octet-stream"))
 
+    async def removed(self, name: str) -> None:
+        """Take a file's object away."""
+        async with Objects.from_settings(self.stack.settings("functions")) as store:
+            await store.delete(rendition_key(self.media_id, name))
+
     async def keys(self) -> list[str]:
         """Every object of the media under permanent/ and work/."""
         found: list[str] = []
@@ -115,7 +121,11 @@ class Delivered:
         self.story.cause = promoted
 
     async def made(
-        self, product: str, files: dict[str, bytes], description: Description | None = None, **facts: dict[str, Any]
+        self,
+        product: str,
+        files: dict[str, bytes],
+        description: Description | None = None,
+        facts: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         """Put a product's files in place and say that it is done; `facts` of a file by its name without extension."""
         await self.put({rendition_key(self.media_id, name): body for name, body in files.items()})
@@ -125,7 +135,7 @@ class Delivered:
                 content_type=TYPE_OF[name.rpartition(".")[2]],
                 size=len(body),
                 sha256=hashlib.sha256(body).hexdigest(),
-                **facts.get(name.partition(".")[0], {}),
+                **(facts or {}).get(name.partition(".")[0], {}),
             )
             for name, body in files.items()
         )

@@ -96,7 +96,7 @@ class Running:
             headers["Authorization"] = f"Bearer {token or self.token()}"
         async with self.http.request(method, f"{self.url}{path}", headers=headers, **more) as response:
             text = await response.read()
-            body = json.loads(text) if "json" in response.headers.get("content-type", "") else text
+            body = json.loads(text) if text and "json" in response.headers.get("content-type", "") else text
             return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, body)
 
     async def upload(self, token: str | None = None, **wish: Any) -> Answer:

@@ -61,6 +61,14 @@ def made(name: str, *arguments: str) -> bytes:
         return output.read_bytes()
 
 
+def piped_from(content: bytes, name: str, *arguments: str) -> bytes:
+    """Let FFmpeg make a file of another one; `{}` among the arguments is that one."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "source")
+        source.write_bytes(content)
+        return made(name, *(str(source) if each == "{}" else each for each in arguments))
+
+
 def piped(*arguments: str) -> bytes:
     """Let FFmpeg make a file in a pipe, where it can't go back to write how long it became."""
     command = ["ffmpeg", "-nostdin", "-loglevel", "error", *arguments, "pipe:1"]
