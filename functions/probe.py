@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from events.errors import Reject
 from events.registry import function
@@ -11,6 +11,7 @@ from infra.context import Context
 from infra.decoder import named, probe_image, probe_office, probe_pdf, probe_text, require_whole_ogg, unnamed_file
 from infra.ffmpeg import probe_recording
 from infra.magic import identify_file
+from infra.originals import Changed
 from schemas.events import Probed, Scanned
 from schemas.media import Identity
 from schemas.probe import Probe
@@ -25,17 +26,7 @@ async def probe(event: Scanned, ctx: Context) -> Probed:
     What is opened is held to be what was identified and scanned: the version's id alone says so only as long as MinIO
     lets nobody write the same version again.
     """
-    done, digest = 0, hashlib.sha256()
-    with _spool(ctx) as file:
-        async with ctx.objects.open(event.object) as chunks:
-            async for chunk in chunks:
-                _write(file, chunk)
-                digest.update(chunk)
-                done += len(chunk)
-                if done < event.object.size:
-                    await ctx.progress(done, event.object.size)
-        if digest.hexdigest() != event.object.sha256:
-            raise Reject("changed", CHANGED)
+    async with _picture(event, ctx) if event.identity.kind == "image" else _spooled(event, ctx) as file:
         if await identify_file(ctx.decoders, file) != event.identity.content_type:
             raise Reject("changed", CHANGED)
         found = await _read(event.identity, ctx, file)
@@ -57,10 +48,35 @@ async def _read(identity: Identity, ctx: Context, file: int) -> Probe:
     return await probe_office(ctx.decoders, file, identity.content_type)
 
 
-@contextmanager
-def _spool(ctx: Context) -> Generator[int]:
+@asynccontextmanager
+async def _picture(event: Scanned, ctx: Context) -> AsyncGenerator[int]:
+    """The file, which is still there when its sizes are made a moment later."""
+    try:
+        async with ctx.originals.open(event.object, ctx.objects) as path:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                yield file
+            finally:
+                os.close(file)
+    except Changed:
+        raise Reject("changed", CHANGED) from None
+
+
+@asynccontextmanager
+async def _spooled(event: Scanned, ctx: Context) -> AsyncGenerator[int]:
+    """The file, for as long as it is looked at."""
+    done, digest = 0, hashlib.sha256()
     file = unnamed_file(ctx.settings.work_dir)
     try:
+        async with ctx.objects.open(event.object) as chunks:
+            async for chunk in chunks:
+                _write(file, chunk)
+                digest.update(chunk)
+                done += len(chunk)
+                if done < event.object.size:
+                    await ctx.progress(done, event.object.size)
+        if digest.hexdigest() != event.object.sha256:
+            raise Reject("changed", CHANGED)
         yield file
     finally:
         os.close(file)

@@ -15,6 +15,7 @@ from gateway.lookup import Found, find, look, unknown
 from gateway.problems import ProblemError
 from gateway.services import services
 from infra.tokens import TokenRefused
+from schemas.document import TOMBSTONES
 
 SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"grant": []}]
 SCHEME: Final[dict[str, Any]] = {
@@ -50,9 +51,10 @@ async def leave(request: Request, media_id: str) -> Leave:
             or is not theirs, 410 for what was deleted or condemned, 429.
     """
     at = services(request)
+    names = ("requested", "promoted", "playable", "done", *TOMBSTONES)
     if (sent := request.query_params.get("grant")) is None:
         claims = bearer(request, "read")
-        given = Leave(await find(at, claims, media_id), owner=claims.owner)
+        given = Leave(await find(at, claims, media_id, *names), owner=claims.owner)
     else:
         try:
             grant = at.grants.check(sent)
@@ -62,7 +64,7 @@ async def leave(request: Request, media_id: str) -> Leave:
         limited(at, f"grant {grant.by}")
         if grant.media != media_id:
             raise unknown()
-        given = Leave(await look(at, media_id), sent, expires=grant.exp)
+        given = Leave(await look(at, media_id, *names), sent, expires=grant.exp)
     if given.found.fold.tombstones:
         raise ProblemError(
             HTTPStatus.GONE,

@@ -7,6 +7,7 @@ only for older ones, or when the stream doesn't answer.
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -51,13 +52,13 @@ class Found:
     live: bool = True
 
 
-async def find(at: Services, claims: Claims, media_id: str) -> Found:
-    """The media, if it exists and this caller may see it.
+async def find(at: Services, claims: Claims, media_id: str, *names: str) -> Found:
+    """The media, if it exists and this caller may see it; `names` as of `look`.
 
     Raises:
         ProblemError: 404, the same for what isn't there and for what is somebody else's; 503 when nobody can say.
     """
-    found = await look(at, media_id)
+    found = await look(at, media_id, *names)
     if not may_see(claims, found.fold):
         raise unknown()
     return found
@@ -77,8 +78,13 @@ def may_see(claims: Claims, fold: Fold) -> bool:
     return not set(readers(fold.known().get("media", {}))).isdisjoint(claims.readers)
 
 
-async def look(at: Services, media_id: str) -> Found:
+async def look(at: Services, media_id: str, *names: str) -> Found:
     """What there is under an id, whoever asks; nothing at all is an empty fold.
+
+    Args:
+        at: Whom to ask.
+        media_id: What the client takes for an id.
+        names: Only events of these names are asked for, `requested` among them; none: all. A long video has hundreds.
 
     Raises:
         ProblemError: 404 for what is no id; 503 when nobody can say.
@@ -88,7 +94,7 @@ async def look(at: Services, media_id: str) -> Found:
     fold, events, newest, gap = Fold(media_id), dict[str, CloudEvent](), 0, ""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            stored, omitted = await _last(at.bus, media_id)
+            stored, omitted = await _last(at.bus, media_id, names)
     except (BusError, TimeoutError) as error:
         log.warning("status.stream_away", error=str(error) or type(error).__name__)
         stored, omitted, gap = [], "", "NATS doesn't answer: the newest events may be missing"
@@ -113,10 +119,11 @@ async def look(at: Services, media_id: str) -> Found:
     return Found(fold, events, newest, gap or omitted, live=not gap)
 
 
-async def _last(bus: Bus, media_id: str) -> tuple[list[Stored], str]:
+async def _last(bus: Bus, media_id: str, names: Sequence[str]) -> tuple[list[Stored], str]:
     """The last message of each of a media's subjects, and what was left out: a form can overwrite its key for ever."""
     try:
-        return await bus.last(STREAM, [everything(media_id)]), ""
+        wanted = [happened(name, media_id) for name in names] or [everything(media_id)]
+        return await bus.last(STREAM, wanted), ""
     except ValueError:
         filters = [happened(name, media_id) for name in DECISIVE]
         filters += [happened("discarded", media_id, f"discard-{name}") for name in DECISIVE]

@@ -43,7 +43,7 @@ async def media_status(request: Request, media_id: str) -> Response:
     at = services(request)
     claims = bearer(request, "read", "upload")
     found = await find(at, claims, media_id)
-    wait_for = waiting(found.fold, found.events.values(), at.takers)
+    wait_for = waiting(found.fold, found.events.values(), at.takers, complete=not found.gap)
     shown = status(found, claims, at, (taker.name for taker in wait_for))
     shown = shown.model_copy(update={"queue": await at.queues.at(wait_for, shown.lane)})
     return _json(shown.model_dump_json().encode())

@@ -1,4 +1,8 @@
-"""Promoted originals on the local disk: fetched once for all functions of a process that read one at the same time."""
+"""Originals on the local disk: fetched once for all functions of a process that read one at the same time.
+
+What `probe` has read of a picture is what its sizes are made of, where both run in one process: the same SHA-256 is the
+same bytes, wherever they lie by then.
+"""
 
 import asyncio
 import contextlib
@@ -42,11 +46,15 @@ class Originals:
 
     objects: Objects
     directory: Path | None = None
-    _copies: dict[tuple[str, str | None], _Copy] = field(default_factory=dict[tuple[str, str | None], _Copy])
+    _copies: dict[str, _Copy] = field(default_factory=dict[str, _Copy])
 
     @asynccontextmanager
-    async def open(self, ref: ObjectRef) -> AsyncGenerator[Path]:
+    async def open(self, ref: ObjectRef, objects: Objects | None = None) -> AsyncGenerator[Path]:
         """Have the whole original as a file, for reading alone.
+
+        Args:
+            ref: Where it lies, and its SHA-256.
+            objects: Through which view of MinIO it is fetched, if it isn't here; default: the process's own.
 
         Raises:
             Gone: There are no bytes.
@@ -54,10 +62,10 @@ class Originals:
             Changed: What lies there isn't what was promoted.
             OSError: No space.
         """
-        known = ref.key, ref.sha256
+        known = ref.sha256 or f"{ref.key}@{ref.version_id}"
         copy = self._copies.get(known)
         if copy is None or (copy.fetching.done() and (copy.fetching.cancelled() or copy.fetching.exception())):
-            copy = self._copies[known] = self._begin(ref)
+            copy = self._copies[known] = self._begin(ref, objects or self.objects)
         copy.readers += 1
         if copy.dropping:
             copy.dropping.cancel()
@@ -84,16 +92,16 @@ class Originals:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await copy.fetching
 
-    def _begin(self, ref: ObjectRef) -> _Copy:
+    def _begin(self, ref: ObjectRef, objects: Objects) -> _Copy:
         files = ExitStack()
         path = files.enter_context(workspace(self.directory)) / "original"
-        return _Copy(files, path, asyncio.create_task(self._fetch(ref, path)))
+        return _Copy(files, path, asyncio.create_task(self._fetch(ref, path, objects)))
 
-    async def _fetch(self, ref: ObjectRef, path: Path) -> None:
+    async def _fetch(self, ref: ObjectRef, path: Path, objects: Objects) -> None:
         digest = hashlib.sha256()
         # Unbuffered: each write is one call of a quarter of a megabyte into the page cache.
         with path.open("wb", buffering=0) as file:
-            async with self.objects.open(ref) as chunks:
+            async with objects.open(ref) as chunks:
                 async for chunk in chunks:
                     digest.update(chunk)
                     rest = memoryview(chunk)
@@ -102,7 +110,7 @@ class Originals:
         if ref.sha256 is not None and digest.hexdigest() != ref.sha256:
             raise Changed(f"{ref.key} has the SHA-256 {digest.hexdigest()}, and {ref.sha256} was promoted")
 
-    def _drop(self, known: tuple[str, str | None], copy: _Copy) -> None:
+    def _drop(self, known: str, copy: _Copy) -> None:
         copy.fetching.cancel()
         copy.files.close()
         if self._copies.get(known) is copy:

@@ -70,13 +70,14 @@ def takers(functions: Iterable[Installed]) -> tuple[Taker, ...]:
     return tuple(Taker.of(function) for function in functions if not function.batch)
 
 
-def waiting(fold: Fold, events: Iterable[CloudEvent], among: Sequence[Taker]) -> list[Taker]:
+def waiting(fold: Fold, events: Iterable[CloudEvent], among: Sequence[Taker], *, complete: bool = True) -> list[Taker]:
     """Who has the next say; nobody in a terminal state.
 
     Args:
         fold: The media.
         events: All that are known of it, those that lost their cell included.
         among: Who is installed.
+        complete: Whether those are all events: where some are missing, whoever makes what is missing may be waited for.
     """
     state = fold.state()
     if state in TERMINAL_STATES:
@@ -97,6 +98,8 @@ def waiting(fold: Fold, events: Iterable[CloudEvent], among: Sequence[Taker]) ->
     missing = open_products(fold)
     if not missing:
         return [taker for taker in known if "ready" in taker.emits]
+    if not complete:
+        return [taker for taker in known if taker.products & missing]
     # Products are made side by side, so it isn't the newest event that counts.
     makers = dict.fromkeys(taker for each in unanswered for taker in each if taker.products & missing)
     return [maker for maker in makers if not any(_feeds(other, maker) for other in makers)]

@@ -15,7 +15,7 @@ from cli.application import application, policy, retention, services, subject
 from cli.worker import chosen
 from events.attempts import Policy
 from events.bus import Bus, Stored
-from events.envelope import HEADERS, Envelope, begin, derive_id
+from events.envelope import HEADERS, Envelope, begin, derive_id, follow
 from events.invoke import Invoke
 from events.nats import NatsBus
 from events.nats_api import api
@@ -32,7 +32,7 @@ from infra.objects import Objects
 from infra.presign import PostForm, PresignedPut, Presigner
 from infra.settings import Settings
 from schemas.document import CloudEvent, Fold, event_name
-from schemas.events import Requested
+from schemas.events import MediaEvent, Requested
 from schemas.media import Media
 from schemas.profiles import AudioProfile, DocumentProfile, ImageProfile, VideoProfile
 from schemas.subjects import everything, temp_key
@@ -139,6 +139,11 @@ class System:
         replayed = Envelope.model_validate(event).model_copy(update={"run": run, "replayname": "again"})
         await Invoke(function, replayed).publish(self.bus, run)
         return run
+
+    async def say(self, cause: CloudEvent, event: MediaEvent, function: str) -> None:
+        """Say what a function makes of an event."""
+        said = follow(event, cause=Envelope.model_validate(cause), function=function, version="1")
+        await self.bus.publish(str(subject(event, said)), said.encode(), message_id=said.id, headers=HEADERS)
 
     async def tick(self) -> None:
         """Give `sweep` a tick and wait until it has done its work."""

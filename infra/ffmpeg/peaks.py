@@ -13,8 +13,7 @@ from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from infra.decoder import DecodeRejected
-from infra.ffmpeg.recording import Recording
+from infra.ffmpeg.recording import Recording, unheard
 from infra.ffmpeg.run import Ffmpeg
 
 BITS = 8
@@ -129,7 +128,7 @@ async def find_peaks(
         background=background,
     )
     if not ran.good or not gathering.peaks.length:
-        raise DecodeRejected("corrupt", "nothing in it can be decoded")
+        raise unheard(ran)
     return gathering.peaks
 
 

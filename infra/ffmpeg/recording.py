@@ -6,8 +6,8 @@ from pathlib import Path
 from infra.decoder import DecodeRejected
 from infra.ffmpeg.confined import INPUT
 from infra.ffmpeg.probe import WALL_TO_CPU
-from infra.ffmpeg.run import Limits
-from infra.ffmpeg.sources import CONTAINERS, DECODERS
+from infra.ffmpeg.run import Limits, Ran
+from infra.ffmpeg.sources import source
 from infra.settings import MIB, Settings
 from schemas.probe_av import AudioStream
 
@@ -26,7 +26,7 @@ class Recording:
 
     Attributes:
         file: Where the file is.
-        content_type: What it was identified as: one of `CONTAINERS`.
+        content_type: What it was identified as: one of `infra.ffmpeg.sources.CONTAINERS`.
         track: The track, as it was probed.
         seconds: How long the file says it lasts.
     """
@@ -38,15 +38,14 @@ class Recording:
 
     def opened(self, settings: Settings) -> list[str]:
         """FFmpeg's arguments up to and with the input."""
-        demuxer, _ = CONTAINERS[self.content_type]
         return [
             *("-nostdin", "-hide_banner", "-nostats", "-v", "info"),
-            *("-max_alloc", str(settings.decoder_memory_bytes // 2)),
-            *("-threads", "1", "-f", demuxer, "-format_whitelist", demuxer),
-            *("-protocol_whitelist", "file", "-codec_whitelist", DECODERS),
-            *("-max_pixels", str(settings.max_video_pixels), "-max_streams", str(settings.max_streams)),
-            *("-vn", "-sn", "-dn", "-i", INPUT),
+            *("-threads", "1", *self.told(settings), "-vn", "-sn", "-dn", "-i", INPUT),
         ]
+
+    def told(self, settings: Settings) -> list[str]:
+        """What FFmpeg's programs are told of the file, before it."""
+        return source(settings, self.content_type, settings.decoder_memory_bytes)
 
     @property
     def label(self) -> str:
@@ -79,3 +78,10 @@ class Recording:
         size = self.file.stat().st_size
         cpu = CPU_SECONDS + CPU_PER_SECOND * self.seconds + CPU_PER_MIB * size / MIB
         return Limits(settings.decoder_memory_bytes, int(cpu), WALL_TO_CPU * cpu, file_bytes)
+
+
+def unheard(ran: Ran) -> DecodeRejected:
+    """Why there is no sound of a run that was no good."""
+    if "Cannot allocate memory" in ran.complained:
+        return DecodeRejected("decode_memory", "its sound takes more memory than it may")
+    return DecodeRejected("corrupt", "its sound can't be decoded")

@@ -13,7 +13,7 @@ from infra.decoder import DecodeRejected
 from infra.ffmpeg.confined import OUTPUT
 from infra.ffmpeg.loudness import METER, SILENCE_LUFS, gained, measured
 from infra.ffmpeg.probe import probe_recording
-from infra.ffmpeg.recording import Recording
+from infra.ffmpeg.recording import Recording, unheard
 from infra.ffmpeg.run import Ffmpeg, Ran
 from infra.ffmpeg.written import written
 from infra.settings import MIB
@@ -212,7 +212,7 @@ class _Rendering:
         )
         self.done += 1
         if not ran.good:
-            raise DecodeRejected("corrupt", "its sound can't be decoded")
+            raise unheard(ran)
         return ran
 
     async def _told(self, line: str) -> None:

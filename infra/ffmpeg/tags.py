@@ -13,7 +13,6 @@ from infra.decoder.child.words import plain
 from infra.ffmpeg.confined import INPUT, OUTPUT
 from infra.ffmpeg.recording import Recording
 from infra.ffmpeg.run import Ffmpeg
-from infra.ffmpeg.sources import CONTAINERS, DECODERS
 from infra.ffmpeg.written import written
 from infra.settings import MIB
 
@@ -47,13 +46,9 @@ async def read_words(ffmpeg: Ffmpeg, recording: Recording, directory: Path) -> T
         DecoderUnavailable: FFprobe could not be started.
     """
     settings = ffmpeg.settings
-    demuxer, _ = CONTAINERS[recording.content_type]
     names = ",".join([*LONGEST, "comment"])
     arguments = [
-        *("-v", "error", "-threads", "1", "-f", demuxer, "-format_whitelist", demuxer),
-        *("-protocol_whitelist", "file", "-codec_whitelist", DECODERS),
-        *("-max_alloc", str(settings.decoder_memory_bytes // 2), "-max_pixels", str(settings.max_video_pixels)),
-        *("-max_streams", str(settings.max_streams)),
+        *("-v", "error", "-threads", "1", *recording.told(settings)),
         *("-show_entries", f"format_tags={names}:stream_tags={names}:stream_disposition=attached_pic"),
         *("-of", "flat=string_validation=ignore", "-o", f"{OUTPUT}/words", INPUT),
     ]
@@ -73,12 +68,8 @@ async def take_cover(ffmpeg: Ffmpeg, recording: Recording, stream: int, director
         DecoderUnavailable: FFmpeg could not be started.
     """
     settings = ffmpeg.settings
-    demuxer, _ = CONTAINERS[recording.content_type]
     arguments = [
-        *("-nostdin", "-v", "error", "-threads", "1", "-f", demuxer, "-format_whitelist", demuxer),
-        *("-protocol_whitelist", "file", "-codec_whitelist", DECODERS),
-        *("-max_alloc", str(settings.decoder_memory_bytes // 2), "-max_pixels", str(settings.max_video_pixels)),
-        *("-max_streams", str(settings.max_streams), "-i", INPUT),
+        *("-nostdin", "-v", "error", "-threads", "1", *recording.told(settings), "-i", INPUT),
         *("-map", f"0:{stream}", "-c", "copy", "-frames:v", "1", "-f", "rawvideo", f"{OUTPUT}/cover"),
     ]
     limits = recording.limits(settings, COVER_BYTES)

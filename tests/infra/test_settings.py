@@ -7,6 +7,8 @@ from pydantic import SecretStr, ValidationError
 
 from infra.settings import Settings
 
+PROFILES = Path(__file__).parents[2] / "infra/deploy/profiles"
+FIELDS = {"image": "images", "video": "video", "audio": "audio", "document": "documents"}
 SECRETS = {
     "nats_url": "nats://functions:p%40ss@nats:4222",
     "mongo_url": "mongodb://functions:p%40ss@mongo:27017/?authSource=admin",
@@ -55,3 +57,38 @@ def test_a_directory_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("TIDEGATE_SECRETS_DIR", str(tmp_path / "none"))
     with pytest.raises(ValidationError, match="secrets_dir"):
         Settings()
+
+
+@pytest.mark.parametrize("name", ["messenger", "gallery", "course"])
+def test_an_example_s_profile_is_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line of a file in infra/deploy/profiles is a variable that settings know, and promises something."""
+    told = dict(
+        line.split("=", 1)
+        for line in (PROFILES / f"{name}.env").read_text().splitlines()
+        if line and not line.startswith("#")
+    )
+    for variable, value in told.items():
+        monkeypatch.setenv(variable, value)
+    settings = Settings()
+    changed = [
+        profile
+        for profile in settings.profiles
+        if settings.profiles[profile] != Settings.model_fields[FIELDS[profile]].default
+    ]
+    assert changed
+    for variable in told:
+        field, _, inner = variable.removeprefix("TIDEGATE_").lower().partition("__")
+        assert inner in getattr(settings, field).model_fields_set, variable
+
+
+def test_a_profile_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field that there isn't, a promise that is none, two variants of one name: each by its name."""
+    for variable, value, words in (
+        ("TIDEGATE_IMAGES__SIZE", "none", "images.size"),
+        ("TIDEGATE_VIDEO__STREAM", "maybe", "video.stream"),
+        ("TIDEGATE_IMAGES__VARIANTS", '[{"name": "a", "longest": 100}, {"name": "a", "longest": 200}]', "same name"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, value)
+            with pytest.raises(ValidationError, match=words):
+                Settings()

@@ -1,5 +1,6 @@
 """What is to be seen in a picture or a video that was made of one of `tests.samples.videos`."""
 
+import bisect
 import re
 import subprocess
 from dataclasses import dataclass
@@ -110,6 +111,29 @@ def entries(path: Path, wanted: str, stream: str = "v:0") -> dict[str, str]:
     return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
 
 
+def moments(path: Path) -> list[float]:
+    """When each frame of the first video track that is no cover comes on screen, in seconds since the file's beginning.
+
+    Of the packets, so a frame that a decoder doubles or leaves out is noticed.
+    """
+    command = [
+        *("ffprobe", "-v", "error", "-select_streams", "V:0", "-show_entries", "packet=pts_time:format=start_time"),
+        *("-fflags", "+genpts", "-of", "csv", str(path)),
+    ]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    rows = [line.split(",") for line in said.splitlines()]
+    (begin,) = (float(row[1]) for row in rows if row[0] == "format")
+    return sorted(float(row[1]) - begin for row in rows if row[0] == "packet")
+
+
+def on_screen(starts: list[float], seconds: float) -> set[int]:
+    """Which of the frames that come on screen at `starts` is there at a time, give or take a rounded millisecond.
+
+    Before the first one, the first is.
+    """
+    return {max(0, bisect.bisect_right(starts, at) - 1) for at in (seconds - 0.0015, seconds + 0.0015)}
+
+
 def likeness(path: Path, name: str, numbers: str = "1") -> float:
     """SSIM against the picture that went into a video, of the frames whose numbers an expression in `n` chooses.
 
@@ -123,3 +147,31 @@ def likeness(path: Path, name: str, numbers: str = "1") -> float:
     found = re.search(r"All:([0-9.]+)", said)
     assert found, said
     return float(found[1])
+
+
+@dataclass(frozen=True)
+class Cue:
+    """One cue of a storyboard's WebVTT: times in seconds, and a part of a sheet."""
+
+    start: float
+    end: float
+    sheet: str
+    place: tuple[int, int, int, int]
+
+
+def cues(text: str) -> list[Cue]:
+    """Read a storyboard's WebVTT, strictly: https://www.w3.org/TR/webvtt1/#file-structure."""
+    head, *blocks = text.removesuffix("\n").split("\n\n")
+    assert head == "WEBVTT"
+    clock = r"(\d\d+):([0-5]\d):([0-5]\d\.\d{3})"
+    found: list[Cue] = []
+    for block in blocks:
+        match = re.fullmatch(rf"{clock} --> {clock}\n([a-z0-9.-]+)#xywh=(\d+),(\d+),(\d+),(\d+)\n?", block)
+        assert match, block
+        hours, minutes, seconds, *rest = match.groups()
+        start = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        end = int(rest[0]) * 3600 + int(rest[1]) * 60 + float(rest[2])
+        assert start < end
+        x, y, width, height = (int(each) for each in rest[4:])
+        found.append(Cue(start, end, rest[3], (x, y, width, height)))
+    return found

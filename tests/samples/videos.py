@@ -81,6 +81,9 @@ class Video:
         tolerance: Of a colour's channel, where a codec or a tone curve needs one.
         rotation: By which a player turns it.
         tags: Whether it tells where it was made, and by whom.
+        numbers: Of its frames, where they don't count up from 0.
+        before: What the picture is read with.
+        extra: Other inputs.
     """
 
     source: str
@@ -92,7 +95,13 @@ class Video:
     tolerance: int = 12
     rotation: int = 0
     tags: bool = False
+    numbers: tuple[int, ...] = ()
+    before: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+
+    def number(self, at: int) -> int:
+        """The number that the frame at a place in the order of showing has in its stripes."""
+        return self.numbers[at] if self.numbers else at
 
 
 _TAGGED = Video(shot(), yuv(), (*X264, *BT709, "-c:a", "aac"))
@@ -162,23 +171,23 @@ VIDEOS: dict[str, Video] = {
         size=(192, 144), tags=True,
     ),
     "dv.avi": Video(
-        shot(720, 576, seconds=1.2), f"{yuv('smpte170m')},setsar=64/45",
+        shot(720, 576, seconds=0.24), f"{yuv('smpte170m')},setsar=64/45",
         ("-c:v", "dvvideo", "-flags", "+ilme+ildct", "-c:a", "pcm_s16le"),
-        sound=1.2, frames=30, size=(1024, 576),
+        sound=0.24, frames=6, size=(1024, 576),
     ),
     "anamorphic.mp4": Video(
         shot(320, 240), f"{yuv('smpte170m')},setsar=4/3", (*X264, *_SD, "-c:a", "aac"), size=(427, 240)
     ),
     "uneven.mp4": Video(
         shot(), f"select='not(mod(n,5))+lt(mod(n,7),3)',{yuv()}", (*X264, *BT709, "-fps_mode", "vfr", "-c:a", "aac"),
-        frames=28,
+        frames=28, numbers=tuple(number for number in range(50) if number % 5 == 0 or number % 7 < 3),
     ),
     "interlaced.mp4": Video(
         # Numbers that grow by one and two: a field whose lowest bit never changes looks like a picture of lines.
         shot(320, 240, rate="50", number="N+floor(N/2)"),
         f"{yuv('smpte170m')},interlace=lowpass=off",
         (*X264, "-vf", "setfield=tff", "-flags", "+ilme+ildct", *_SD, "-c:a", "aac"),
-        size=(320, 240),
+        size=(320, 240), numbers=tuple(3 * number for number in range(50)),
     ),
     "odd.webm": Video(
         shot(321, 181), yuv(), ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-crf", "20", "-b:v",
@@ -189,7 +198,15 @@ VIDEOS: dict[str, Video] = {
     "single.mp4": Video(shot(), yuv(), (*X264, *BT709, "-frames:v", "1"), sound=None, frames=1),
     "silent.mp4": Video(shot(), yuv(), (*X264, *BT709), sound=None),
     "long-sound.mp4": Video(shot(seconds=0.6), yuv(), (*X264, *BT709, "-c:a", "aac"), sound=3, frames=15),
-    "late.mp4": Video(shot(), f"{yuv()},setpts=PTS+0.5/TB", (*X264, *BT709, "-c:a", "aac"), sound=2.5),
+    "late.mp4": Video(
+        shot(), yuv(), (*X264, *BT709, "-c:a", "aac", "-map", "0", "-map", "1", "-fps_mode", "passthrough"),
+        sound=2.5,
+        before=("-itsoffset", "0.5"),
+    ),
+    "late-sound.mkv": Video(
+        shot(), yuv(), (*X264, *BT709, "-c:a", "aac", "-map", "0", "-map", "2"),
+        extra=("-itsoffset", "0.5", *_TONE[:-1], "sine=duration=1.5"),
+    ),
     "fragmented.mp4": Video(
         shot(), yuv(), (*X264, *BT709, "-g", "25", "-c:a", "aac", "-movflags", "+frag_keyframe+empty_moov")
     ),
@@ -217,7 +234,7 @@ def video(name: str) -> bytes:
     sound = tuple(each.format(recipe.sound) for each in _TONE) if recipe.sound else ()
     picture = f"{recipe.source},{recipe.stored}"
     tags = TAGS if recipe.tags else ()
-    made = av.made(name, "-f", "lavfi", "-i", picture, *sound, *recipe.extra, *recipe.coded, *tags)
+    made = av.made(name, *recipe.before, "-f", "lavfi", "-i", picture, *sound, *recipe.extra, *recipe.coded, *tags)
     return turned(made, recipe.rotation) if recipe.rotation else made
 
 

@@ -2,6 +2,8 @@
 
 import ctypes
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 from PIL import Image
@@ -14,6 +16,7 @@ from .words import plain
 
 POINTS_PER_INCH = 72
 WHITE = 0xFFFFFFFF
+FORM_VERSION = 1  # fpdf_formfill.h: 2 is for XFA
 MOST_PAGES_READ = 50  # a scanned book has no text on any of its pages
 HYPHEN = "\x02"  # what pdfium says for one at a line's end: fpdf_text.h, FPDFText_GetUnicode
 
@@ -35,11 +38,12 @@ def render(file: int, args: dict[str, Any], _inline: bytes, output: Output) -> d
         Rejected: `corrupt`, `encrypted`.
     """
     with opened(file) as document:
-        page = _loaded(document, 0)
-        try:
-            picture = _drawn(page, args["longest"], args["dpi"])
-        finally:
-            pdfium.FPDF_ClosePage(page)
+        with _form(document) as form:
+            page = _loaded(document, 0)
+            try:
+                picture = _drawn(page, form, args["longest"], args["dpi"])
+            finally:
+                pdfium.FPDF_ClosePage(page)
         pages = pdfium.FPDF_GetPageCount(document)
     files = [output.write(saved(picture, coding, args["quality"])) for coding in args["codings"]]
     return {"pages": pages, "width": picture.width, "height": picture.height, "files": files}
@@ -80,7 +84,21 @@ def _loaded(document: Any, index: int) -> Any:
     return page
 
 
-def _drawn(page: Any, longest: int, dpi: int) -> Image.Image:
+@contextmanager
+def _form(document: Any) -> Generator[Any]:
+    """What draws the fields of a form, and whatever is written in them; nobody fills it in, and no script runs."""
+    told = pdfium.FPDF_FORMFILLINFO(version=FORM_VERSION)
+    form = pdfium.FPDFDOC_InitFormFillEnvironment(document, told)
+    if not form:
+        raise MemoryError
+    try:
+        pdfium.FPDF_SetFormFieldHighlightAlpha(form, 0)
+        yield form
+    finally:
+        pdfium.FPDFDOC_ExitFormFillEnvironment(form)
+
+
+def _drawn(page: Any, form: Any, longest: int, dpi: int) -> Image.Image:
     points = pdfium.FPDF_GetPageWidthF(page), pdfium.FPDF_GetPageHeightF(page)
     if not all(math.isfinite(side) and side > 0 for side in points):
         raise Rejected("corrupt", "page 1 has an impossible size")
@@ -93,6 +111,7 @@ def _drawn(page: Any, longest: int, dpi: int) -> Image.Image:
         pdfium.FPDFBitmap_FillRect(bitmap, 0, 0, width, height, WHITE)
         flags = pdfium.FPDF_ANNOT | pdfium.FPDF_RENDER_LIMITEDIMAGECACHE
         pdfium.FPDF_RenderPageBitmap(bitmap, page, 0, 0, width, height, 0, flags)
+        pdfium.FPDF_FFLDraw(form, bitmap, page, 0, 0, width, height, 0, flags)
         stride = pdfium.FPDFBitmap_GetStride(bitmap)
         pixels = ctypes.string_at(pdfium.FPDFBitmap_GetBuffer(bitmap), stride * height)
     finally:

@@ -7,8 +7,14 @@ from PIL import Image
 SLOWER = 4  # WebP's method: https://developers.google.com/speed/webp/docs/cwebp
 
 
-def saved(image: Image.Image, coding: str, quality: int) -> bytes:
-    """Code a picture as `webp`, `png` or `jpeg`; where JPEG can't be transparent, white shows through."""
+def saved(image: Image.Image, coding: str, quality: int | None) -> bytes:
+    """Code a picture as `webp`, `png` or `jpeg`; where JPEG can't be transparent, white shows through.
+
+    Args:
+        image: The picture.
+        coding: What as.
+        quality: From 1 to 100; none: without any loss, as WebP and PNG can.
+    """
     if coding == "jpeg" and image.mode == "RGBA":
         white = Image.new("RGB", image.size, "white")
         white.paste(image, mask=image.getchannel("A"))
@@ -22,7 +28,7 @@ def saved(image: Image.Image, coding: str, quality: int) -> bytes:
         case "png":
             bare.save(written, "PNG", optimize=True)
         case _:
-            bare.save(written, "WEBP", quality=quality, method=SLOWER)
+            bare.save(written, "WEBP", quality=quality or 80, method=SLOWER, lossless=quality is None)
     return written.getvalue()
 
 

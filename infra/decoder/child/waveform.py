@@ -9,7 +9,6 @@ from .output import Output
 from .saving import saved
 
 FINER = 4  # rows of the drawing to one of the picture: a peak ends between two rows more often than not
-_LOSSLESS = 100
 
 
 def draw(_file: int, args: dict[str, Any], inline: bytes, output: Output) -> dict[str, Any]:
@@ -28,17 +27,15 @@ def draw(_file: int, args: dict[str, Any], inline: bytes, output: Output) -> dic
     rows = height * FINER
     mask = Image.new("L", (width, rows))
     drawing = ImageDraw.Draw(mask)
+    silence = height // 2 * FINER
     for column in range(width):
         low, high = pairs[2 * column : 2 * column + 2]
-        top, bottom = _row(high, rows), _row(low, rows)
-        drawing.line((column, min(top, rows // 2 - FINER // 2), column, max(bottom, rows // 2 + FINER // 2 - 1)), 255)
+        # A level is so many 128ths of half of the height; a whole row in the middle is always there.
+        top = min(round(rows / 2 * (1 - (high + (high > 0)) / 128)), silence)
+        bottom = max(round(rows / 2 * (1 - low / 128)), silence + FINER)
+        drawing.line((column, top, column, bottom - 1), 255)
     wave = Image.new("RGBA", (width, height), args["color"])
     wave.putalpha(Image.composite(wave.getchannel("A"), Image.new("L", wave.size), mask.reduce((1, FINER))))
     picture = Image.alpha_composite(Image.new("RGBA", wave.size, args["background"]), wave)
-    files = [output.write(saved(picture, args["coding"], _LOSSLESS))]
+    files = [output.write(saved(picture, args["coding"], None))]
     return {"width": width, "height": height, "files": files}
-
-
-def _row(value: int, rows: int) -> int:
-    """Where -128 to 127 lie, the highest on top."""
-    return round((127 - value) * (rows - 1) / 255)
