@@ -338,7 +338,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
 @pytest.mark.parametrize("name", images.PHOTOS)
 async def test_photos_look_the_same(pool: DecoderPool, name: str) -> None:
     """Against the source made as small by another library: nothing moved, no detail lost but what coding costs."""
-    source = _in_srgb(opened(images.real(name)).convert("RGB"))
+    source: Any = _in_srgb(opened(images.real(name)).convert("RGB"))
     small = Variant(name="small", longest=200)
     found = await rendered(pool, images.real(name), "JPEG", WHOLE, small, formats=EVERY, avif_quality=80)
     for file, body in found.items():
