@@ -28,7 +28,7 @@ Change = Callable[[Image.Image], Image.Image]
 def distinct(seed: int) -> Image.Image:
     """A picture like no other: a rough gradient, some shapes and grain."""
     chance = random.Random(seed)  # noqa: S311  a sample's
-    small = Image.frombytes("RGB", (5, 5), chance.randbytes(75))
+    small: Any = Image.frombytes("RGB", (5, 5), chance.randbytes(75))
     picture = small.resize((SIDE * 4 // 3, SIDE) if seed % 2 else (SIDE, SIDE * 4 // 3), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
     for _ in range(chance.randrange(4, 16)):
@@ -49,7 +49,10 @@ def _again(made: str, quality: int) -> Change:
 
 
 def _smaller(share: float) -> Change:
-    return lambda image: image.resize((round(image.width * share), round(image.height * share)))
+    def change(image: Any) -> Image.Image:
+        return image.resize((round(image.width * share), round(image.height * share)))
+
+    return change
 
 
 def _brighter(factor: float) -> Change:

@@ -44,7 +44,7 @@ async def test_killed_in_the_middle(own_stack: ThreadedStack, tmp_path: Path) ->
 
 def _large(made: str, mode: str, **options: Any) -> bytes:
     """A picture of 99.8 megapixels, about 100 MB where it is grey."""
-    tile = Image.effect_noise((1000, 1000), 60)
+    tile: Any = Image.effect_noise((1000, 1000), 60)
     whole = tile.resize((SIDE, SIDE), Image.Resampling.NEAREST).convert(mode)
     out = io.BytesIO()
     whole.save(out, made, **options)

@@ -1,9 +1,23 @@
+import random
 from typing import Any
 
 import pytest
 from bson import encode
 
-from schemas.catalog import LONGEST_WORD, MOST_TAGS, audience_word, owner_word, readers, searchable, tagged, word
+from schemas.catalog import (
+    LONGEST_WORD,
+    MOST_DIFFERENT,
+    MOST_TAGS,
+    audience_word,
+    difference,
+    looks,
+    owner_word,
+    readers,
+    resembling,
+    searchable,
+    tagged,
+    word,
+)
 from schemas.document import Fold
 from tests.schemas.test_document import MEDIA, made
 
@@ -80,3 +94,14 @@ def test_a_hostile_context_can_be_stored_and_is_kept(context: dict[str, Any]) ->
     words = {name: value for name, value in found.items() if name not in {"fold", "media"}}
     assert len(encode(found)) > len(encode(words)) < 8 * 1024
     assert Fold.parse(found["fold"]).known()["media"]["context"] == context
+
+
+@pytest.mark.parametrize("different", [0, 3, 4, MOST_DIFFERENT])
+def test_what_looks_alike_shares_a_quarter(different: int) -> None:
+    """Of two hashes that differ in at most so many bits, one is found by what the other is asked for with."""
+    chance = random.Random(different)
+    for _ in range(200):
+        one = chance.getrandbits(64)
+        other = one ^ sum(1 << bit for bit in chance.sample(range(64), chance.randrange(different + 1)))
+        assert difference(f"{one:016x}", f"{other:016x}") <= different
+        assert set(looks(f"{other:016x}")) & set(resembling(f"{one:016x}", different))

@@ -1,6 +1,8 @@
 """Images: every pixel is decoded within a budget, and what is cut short, damaged or built to hurt is refused."""
 
 import asyncio
+import io
+import random
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -188,3 +190,25 @@ async def test_neighbours_of_bombs_are_unharmed(pool: DecoderPool, file_of: Make
     ended = await asyncio.gather(*jobs)
     assert {ended[at] for at in range(0, 40, 4)} == {"bomb"}
     assert {ended[at].width for at in range(2, 40, 4)} == {images.SIZE[0]}
+
+
+@pytest.mark.parametrize("name", ["plain.jpg", "progressive.jpg", "cmyk.jpg"])
+async def test_an_eighth_of_the_lines_is_as_strict(name: str) -> None:
+    """What is cut short or damaged is found at an eighth of the size where it is at full size, and nowhere else."""
+    whole, chance = images.image(name), random.Random(3)
+    for _ in range(300):
+        body = bytearray(whole[: chance.randrange(200, len(whole))] if chance.random() < 0.5 else whole)
+        for _ in range(chance.randrange(3)):
+            body[chance.randrange(2, len(body))] = chance.randrange(256)
+        assert _fault(bytes(body), shrunk=True) == _fault(bytes(body), shrunk=False)
+
+
+def _fault(body: bytes, *, shrunk: bool) -> str:
+    try:
+        with Image.open(io.BytesIO(body), formats=("JPEG",)) as image:
+            if shrunk:
+                image.draft(None, (1, 1))
+            image.load()
+    except Exception as error:  # noqa: BLE001 -- whatever it says
+        return f"{type(error).__name__}: {error}"
+    return ""

@@ -5,7 +5,7 @@ import math
 import os
 import struct
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -32,6 +32,7 @@ TYPES = {
     "BMP": "bmp",
 }
 EVERY: tuple[ImageFormat, ...] = ("webp", "jpeg", "avif")
+SRGB: Any = cast("Any", ImageCms).createProfile("sRGB")
 WHOLE = Variant(name="whole", longest=2048)
 RED, GREEN, BLUE, WHITE = (230, 20, 20), (20, 200, 30), (30, 40, 220), (255, 255, 255)
 
@@ -157,8 +158,7 @@ async def test_display_p3_becomes_srgb(pool: DecoderPool) -> None:
     """A colour in Display P3 is the same colour in sRGB, as the colour engine of another library has it."""
     p3 = _profile("p3")
     wide = four(colours=((200, 80, 60), (90, 180, 100), (80, 90, 200), (240, 240, 240)))
-    srgb: Any = ImageCms.createProfile("sRGB")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    expected = ImageCms.profileToProfile(wide, ImageCms.ImageCmsProfile(io.BytesIO(p3)), srgb, outputMode="RGB")
+    expected = ImageCms.profileToProfile(wide, ImageCms.ImageCmsProfile(io.BytesIO(p3)), SRGB, outputMode="RGB")
     assert expected is not None
     assert not near(quarters(wide), quarters(expected), 8)
     for made, options in (
@@ -252,7 +252,7 @@ async def test_animations_move(pool: DecoderPool, made: str) -> None:
     body = encoded(frames[0], made, save_all=True, append_images=frames[1:], duration=[100, 200, 300], loop=0)
     found = await rendered(pool, body, made, WHOLE, Variant(name="cut", longest=32, square=True), formats=EVERY)
     moving = opened(found["whole.webp"])
-    assert moving.n_frames == 3  # pyright: ignore[reportAttributeAccessIssue]
+    assert moving.n_frames == 3  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     assert moving.info["loop"] == 0
     for number, (colours, milliseconds) in enumerate(zip(frames, (100, 200, 300), strict=True)):
         moving.seek(number)
@@ -261,7 +261,7 @@ async def test_animations_move(pool: DecoderPool, made: str) -> None:
         assert moving.info["duration"] == milliseconds
     for form in ("jpeg", "avif"):
         assert near(quarters(opened(found[f"whole.{form}"])), quarters(frames[0]))
-    assert opened(found["cut.webp"]).n_frames == 3  # pyright: ignore[reportAttributeAccessIssue]
+    assert opened(found["cut.webp"]).n_frames == 3  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
 async def test_an_animations_budget(pool: DecoderPool) -> None:
@@ -330,8 +330,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
     if profile is None:
         return image
-    srgb: Any = ImageCms.createProfile("sRGB")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    turned = ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), srgb)
+    turned = ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), SRGB)
     assert turned is not None
     return turned
 
@@ -339,7 +338,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
 @pytest.mark.parametrize("name", images.PHOTOS)
 async def test_photos_look_the_same(pool: DecoderPool, name: str) -> None:
     """Against the source made as small by another library: nothing moved, no detail lost but what coding costs."""
-    source = _in_srgb(opened(images.real(name)).convert("RGB"))
+    source: Any = _in_srgb(opened(images.real(name)).convert("RGB"))
     small = Variant(name="small", longest=200)
     found = await rendered(pool, images.real(name), "JPEG", WHOLE, small, formats=EVERY, avif_quality=80)
     for file, body in found.items():
