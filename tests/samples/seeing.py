@@ -134,14 +134,14 @@ def on_screen(starts: list[float], seconds: float) -> set[int]:
     return {max(0, bisect.bisect_right(starts, at) - 1) for at in (seconds - 0.0015, seconds + 0.0015)}
 
 
-def likeness(path: Path, name: str, numbers: str = "1") -> float:
-    """SSIM against the picture that went into a video, of the frames whose numbers an expression in `n` chooses.
+def likeness(path: Path, name: str) -> float:
+    """SSIM against the picture that went into a video, of all frames that are to be seen in it.
 
     FFmpeg's filter judges: https://ffmpeg.org/ffmpeg-filters.html#ssim.
     """
-    width, height = shown(path)
+    (width, height), recipe = shown(path), VIDEOS[name]
     same = f"scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int,format=gbrp,settb=1/1000,setpts=N"
-    graph = f"{VIDEOS[name].source},select='{numbers}',{same}[source];[0:v]{same}[made];[made][source]ssim=shortest=1"
+    graph = f"{recipe.source},select='{recipe.chosen}',{same}[source];[0:v]{same}[made];[made][source]ssim=shortest=1"
     command = ["ffmpeg", "-nostdin", "-hide_banner", "-i", str(path), "-filter_complex", graph, "-f", "null", "-"]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
     found = re.search(r"All:([0-9.]+)", said)

@@ -82,6 +82,7 @@ class Video:
         rotation: By which a player turns it.
         tags: Whether it tells where it was made, and by whom.
         numbers: Of its frames, where they don't count up from 0.
+        chosen: Which of the picture's frames are to be seen in it, as an expression in `n`.
         before: What the picture is read with.
         extra: Other inputs.
     """
@@ -96,6 +97,7 @@ class Video:
     rotation: int = 0
     tags: bool = False
     numbers: tuple[int, ...] = ()
+    chosen: str = "1"
     before: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
 
@@ -181,13 +183,14 @@ VIDEOS: dict[str, Video] = {
     "uneven.mp4": Video(
         shot(), f"select='not(mod(n,5))+lt(mod(n,7),3)',{yuv()}", (*X264, *BT709, "-fps_mode", "vfr", "-c:a", "aac"),
         frames=28, numbers=tuple(number for number in range(50) if number % 5 == 0 or number % 7 < 3),
+        chosen="not(mod(n,5))+lt(mod(n,7),3)",
     ),
     "interlaced.mp4": Video(
         # Numbers that grow by one and two: a field whose lowest bit never changes looks like a picture of lines.
         shot(320, 240, rate="50", number="N+floor(N/2)"),
         f"{yuv('smpte170m')},interlace=lowpass=off",
         (*X264, "-vf", "setfield=tff", "-flags", "+ilme+ildct", *_SD, "-c:a", "aac"),
-        size=(320, 240), numbers=tuple(3 * number for number in range(50)),
+        size=(320, 240), numbers=tuple(3 * number for number in range(50)), chosen="not(mod(n,2))",
     ),
     "odd.webm": Video(
         shot(321, 181), yuv(), ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-crf", "20", "-b:v",
@@ -246,3 +249,11 @@ def turned(made: bytes, degrees: int, *, mirrored: bool = False) -> bytes:
         a, c = -a, -c
     matrix = (a, b, 0, c, d, 0, 0, 0, 0x4000)
     return made[:at] + struct.pack(">9i", *(each * 0x10000 for each in matrix)) + made[at + 36 :]
+
+
+@cache
+def made_long() -> bytes:
+    """Three seconds, which are three chunks of one."""
+    picture = f"{shot(seconds=3)},{yuv()}"
+    sound = tuple(each.format(3) for each in _TONE)
+    return av.made("long.mp4", "-f", "lavfi", "-i", picture, *sound, *X264, *BT709, "-c:a", "aac")

@@ -57,6 +57,8 @@ def still(file: int, wanted: Wanted) -> Any:
     except pyvips.Error:
         pass  # what Pillow has let in is shown all the same
     with open(file, "rb", closefd=False) as stream:
+        # As many pixels as probing has let in.
+        Image.MAX_IMAGE_PIXELS = wanted.width * wanted.height
         return _finished(_handed_over(_loaded(stream, wanted.format), wanted.shrink), wanted)
 
 

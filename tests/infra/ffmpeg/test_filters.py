@@ -41,7 +41,11 @@ async def _made(ffmpeg: Ffmpeg, file: Path, name: str, graph: str, into: Path, *
     assert ran.good, ran.complained
 
 
-@pytest.mark.parametrize("name", videos.NAMES)
+@pytest.mark.parametrize(
+    "name",
+    ["phone-90.mov", "phone-270.mov", "hdr10.mov", "hlg.mov", "full-range.mp4", "odd.mp4", "dv.avi", "anamorphic.mp4",
+     "interlaced.mp4", "uneven.mp4"],
+)  # fmt: skip
 async def test_a_picture_is_shown_right(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path, name: str) -> None:
     """Every frame of every kind of video: upright, its colours and shape right, none lost, none doubled."""
     recipe, file = videos.VIDEOS[name], file_of(videos.video(name))

@@ -23,3 +23,9 @@ def file_of(tmp_path: Path) -> Callable[[bytes], Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty directory, for FFmpeg to write into."""
+    return tmp_path_factory.mktemp("made")
