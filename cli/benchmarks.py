@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from cli.failures import USAGE, CommandFailed
 
-BENCHMARKS = ("documents", "hostile", "images", "probe", "queued", "record", "scan")
+BENCHMARKS = ("documents", "hostile", "images", "probe", "queued", "record", "scan", "similar", "video")
 USAGE_LINE = f"Usage: tidegate bench {{{','.join(BENCHMARKS)}}} [ARGS]...; `tidegate bench documents --help` says more."
 
 

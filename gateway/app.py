@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from events.bus import Bus
 from events.nats import NatsBus
-from gateway import events, files, grants, health, listing, media, players, problems, uploads
+from gateway import events, files, grants, health, listing, media, players, problems, similar, uploads
 from gateway.access import Access
 from gateway.cors import Cors
 from gateway.limits import BodyLimit
@@ -99,6 +99,7 @@ def assemble(lifespan: Lifespan | None = None, origins: Collection[str] = ("*",)
         media.router,
         files.router,
         players.router,
+        similar.router,
         events.router,
         health.router,
     ):

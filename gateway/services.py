@@ -14,7 +14,7 @@ from gateway.rates import Rates
 from gateway.readiness import Health
 from gateway.tail import Tail
 from gateway.takers import Takers, installed
-from infra.catalog import Wanted
+from infra.catalog import Resembling, Wanted
 from infra.documents import Stored
 from infra.errors import DependencyDown
 from infra.grants import Grants
@@ -39,6 +39,10 @@ class Documents(Protocol):
 
     async def page(self, wanted: Wanted, limit: int) -> list[Stored]:
         """The newest documents of what is wanted, without their folds."""
+        ...
+
+    async def similar(self, wanted: Resembling, limit: int) -> list[tuple[int, Stored]]:
+        """The documents of what looks most like a picture, each with how many bits differ, the nearest first."""
         ...
 
     async def alive(self) -> None:

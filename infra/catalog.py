@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from schemas.catalog import tagged
+from schemas.catalog import resembling, tagged
 
 INDEXES: Final[Mapping[str, tuple[str, ...]]] = {
     "message": ("readers", "message"),
@@ -20,11 +20,17 @@ INDEXES: Final[Mapping[str, tuple[str, ...]]] = {
     "state": ("readers", "state"),
     "kind": ("readers", "kind"),
     "time": ("readers",),
+    "looks": ("owner", "looks"),
 }
 """By filter, the fields of its index before the id. Of several filters the first one here has its index used, and the
-others narrow what it finds; without any it is `time`."""
+others narrow what it finds; without any it is `time`. `looks` is for what resembles a picture of an owner's."""
+PARTIAL: Final[Mapping[str, dict[str, Any]]] = {"looks": {"looks": {"$exists": True}}}
+"""Indexes of a part of the media: most have no looks."""
 READERS_AT_ONCE: Final = 100
 """MongoDB merges 200 ranges of an index in order at most; with more it reads all and sorts in memory."""
+
+MOST_RESEMBLING: Final = 5000
+"""Pictures of one owner that are compared: more share nearly a quarter of a hash only where most of them look alike."""
 
 Document = dict[str, Any]
 
@@ -79,6 +85,35 @@ class Wanted:
         upper = [bound for bound in (self.before, _id_at(self.until)) if bound is not None]
         bounds = ({"$gte": _id_at(self.since)} if self.since else {}) | ({"$lt": min(upper)} if upper else {})
         return {"_id": bounds} if bounds else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Resembling:
+    """What looks like a picture.
+
+    Attributes:
+        readers: as whom it is asked: a media is found if one of these may see it.
+        owner: whose media.
+        media_id: the picture's own, which is not found.
+        perceptual_hash: how it looks.
+        different: in how many bits the hashes may differ.
+    """
+
+    readers: tuple[str, ...]
+    owner: str
+    media_id: str
+    perceptual_hash: str
+    different: int
+
+    def query(self) -> Query:
+        """Whose answers may differ in more bits, and hold all that don't."""
+        narrow: Document = {
+            "owner": self.owner,
+            "looks": {"$in": resembling(self.perceptual_hash, self.different)},
+            "readers": {"$in": list(self.readers)},
+            "_id": {"$ne": self.media_id},
+        }
+        return Query(narrow, index_name("looks"))
 
 
 _FIELDS: Final = ("owner", "kind", "state", "conversation", "message", "tag", "audience")

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Self
 
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, InsertOne, ReplaceOne, WriteConcern
+from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
@@ -15,10 +16,10 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from infra.catalog import INDEXES, Query, Wanted, index_name
+from infra.catalog import INDEXES, MOST_RESEMBLING, PARTIAL, Query, Resembling, Wanted, index_name
 from infra.errors import DependencyDown
 from infra.settings import Settings
-from schemas.catalog import owner_word
+from schemas.catalog import difference, owner_word
 from schemas.document import Fold
 
 COLLECTION: Final = "media"
@@ -120,14 +121,28 @@ class Documents:
         merged = {stored["_id"]: stored for part in parts for stored in part}
         return [merged[media_id] for media_id in sorted(merged, reverse=True)[:limit]]
 
+    async def similar(self, wanted: Resembling, limit: int) -> list[tuple[int, Stored]]:
+        """The documents of what looks most like a picture, each with how many bits differ, the nearest first.
+
+        Raises:
+            DependencyDown: also if the index is missing, which `tidegate provision` makes.
+        """
+        query = wanted.query()
+        with translated():
+            hashes = self._documents.find(query.filter, {"perceptual_hash": 1}, limit=MOST_RESEMBLING, hint=query.index)
+            near = {
+                stored["_id"]: bits
+                for stored in await _answered(hashes, query.index)
+                if (bits := difference(stored["perceptual_hash"], wanted.perceptual_hash)) <= wanted.different
+            }
+            # The newest first among those that are as near.
+            nearest = sorted(sorted(near, reverse=True), key=lambda media_id: near[media_id])[:limit]
+            found = {stored["_id"]: stored async for stored in self._documents.find({"_id": {"$in": nearest}}, _LISTED)}
+        return [(near[media_id], found[media_id]) for media_id in nearest if media_id in found]
+
     async def _found(self, query: Query, limit: int) -> list[Stored]:
         found = self._documents.find(query.filter, _LISTED, sort={"_id": DESCENDING}, limit=limit, hint=query.index)
-        try:
-            return await found.to_list()
-        except OperationFailure as refusal:
-            if refusal.code == BAD_HINT:
-                raise DependencyDown("mongo", f"no index {query.index}: run `tidegate provision`") from refusal
-            raise
+        return await _answered(found, query.index)
 
     async def pending(self, owner: str, at_most: int) -> int:
         """How many uploads of an owner have not come yet, counted to `at_most`."""
@@ -140,7 +155,11 @@ class Documents:
         with translated():
             known = await self._documents.index_information()
             wanted = [
-                IndexModel([*((name, ASCENDING) for name in fields), ("_id", DESCENDING)], name=index_name(asked))
+                IndexModel(
+                    [*((name, ASCENDING) for name in fields), ("_id", DESCENDING)],
+                    name=index_name(asked),
+                    **({"partialFilterExpression": PARTIAL[asked]} if asked in PARTIAL else {}),
+                )
                 for asked, fields in INDEXES.items()
                 if index_name(asked) not in known
             ]
@@ -156,6 +175,15 @@ class Documents:
         """How many documents there are."""
         with translated():
             return await self._documents.count_documents({})
+
+
+async def _answered(found: AsyncCursor[Stored], index: str) -> list[Stored]:
+    try:
+        return await found.to_list()
+    except OperationFailure as refusal:
+        if refusal.code == BAD_HINT:
+            raise DependencyDown("mongo", f"no index {index}: run `tidegate provision`") from refusal
+        raise
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
 
-from schemas.catalog import MOST_TAGS
+from schemas.catalog import MOST_DIFFERENT, MOST_TAGS
 from schemas.media import CONTEXT_BYTES, Identity, Verdict
 from schemas.model import ContentType, Kind, Lane, MediaId, Name, Sha256, Token
 from schemas.probe import Probe
@@ -309,6 +309,32 @@ class MediaSummary(BaseModel):
     code: str | None = Field(default=None, description="Why it was rejected.")
     media: DeclaredMedia
     updated_at: datetime | None = None
+
+
+class SimilarRequest(BaseModel):
+    """The query of `GET /v1/media/{media_id}/similar`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    different: Annotated[int, Field(ge=0, le=MOST_DIFFERENT)] = Field(
+        default=MOST_DIFFERENT, description="In how many of 64 bits the pictures' hashes may differ; 0: the closest."
+    )
+    limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = Field(default=20, description="At most so many items.")
+
+
+class SimilarMedia(MediaSummary):
+    """A picture that looks like another one."""
+
+    different: int = Field(ge=0, le=64, description="In how many of 64 bits their hashes differ.")
+
+
+class SimilarPage(BaseModel):
+    """The same owner's pictures that look alike, the nearest first, as it was about a second ago."""
+
+    perceptual_hash: str | None = Field(
+        description="How this one looks; null: nobody said so far, or it is no picture."
+    )
+    items: tuple[SimilarMedia, ...] = ()
 
 
 class MediaPage(BaseModel):

@@ -5,6 +5,7 @@ context may hold anything; what can't be asked for is kept with the rest of the 
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
@@ -13,6 +14,13 @@ MOST_TAGS: Final = 32
 """A media is found by the first of its tags: each costs an index entry for everybody who may see it."""
 LONGEST_WORD: Final = 128
 """A longer word is found by its digest: an index repeats it for everybody who may see the media."""
+BANDS: Final = 4
+BAND_BITS: Final = 16
+"""A perceptual hash is found by its quarters: of two that differ in at most 11 bits, one quarter differs in at most two
+(M. Norouzi et al., "Fast Exact Search in Hamming Space with Multi-Index Hashing", 2014)."""
+MOST_DIFFERENT: Final = 10
+"""Bits of two perceptual hashes that may differ in pictures that look alike. All of them have as many ones as zeros, so
+that two differ in an even number; at 12 pictures that have nothing in common begin to be found."""
 
 
 def owner_word(owner: str) -> str:
@@ -65,3 +73,24 @@ def searchable(media: Mapping[str, Any]) -> dict[str, Any]:
 def _tags(value: object) -> list[str]:
     given = cast("Iterable[object]", value if isinstance(value, list) else [value])
     return list(dict.fromkeys(tag for each in given if (tag := word(each)) is not None))[:MOST_TAGS]
+
+
+def looks(perceptual_hash: str) -> list[int]:
+    """What a picture is found by for how it looks: the quarters of its hash, each with its place."""
+    value = int(perceptual_hash, 16)
+    return [band << BAND_BITS | value >> band * BAND_BITS & (1 << BAND_BITS) - 1 for band in range(BANDS)]
+
+
+def resembling(perceptual_hash: str, different: int) -> list[int]:
+    """The quarters of which every hash that differs in at most so many bits has one."""
+    flips = [
+        sum(1 << bit for bit in bits)
+        for number in range(different // BANDS + 1)
+        for bits in itertools.combinations(range(BAND_BITS), number)
+    ]
+    return [quarter ^ flip for quarter in looks(perceptual_hash) for flip in flips]
+
+
+def difference(perceptual_hash: str, other: str) -> int:
+    """In how many bits two hashes differ."""
+    return (int(perceptual_hash, 16) ^ int(other, 16)).bit_count()

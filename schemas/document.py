@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.catalog import searchable
+from schemas.catalog import looks, searchable
 from schemas.events import BY_TYPE, EVENTS, TRANSIENT
 
 _NAMES = {kind: model.event for kind, model in BY_TYPE.items()}
@@ -175,6 +175,18 @@ class Fold:
             known["media"] = self.cells["gateway"]["data"]["media"]
         return known
 
+    def perceptual_hash(self) -> str | None:
+        """How the picture looks; None: nobody said, or it is gone."""
+        described = self.cells.get("description")
+        if self.tombstones or described is None or event_name(described) != "done":
+            return None
+        description: dict[str, Any] = described["data"].get("description") or {}
+        return description.get("perceptual_hash")
+
+    def _looks(self) -> dict[str, Any]:
+        perceptual_hash = self.perceptual_hash()
+        return {"perceptual_hash": perceptual_hash, "looks": looks(perceptual_hash)} if perceptual_hash else {}
+
     def document(self) -> dict[str, Any]:
         """What MongoDB holds: the fold as text, and what is computed from it for queries and listings.
 
@@ -197,6 +209,7 @@ class Fold:
             "kind": identity.get("kind", "unknown"),
             "content_type": identity.get("content_type"),
             "code": rejected["data"].get("code") if rejected else None,
+            **self._looks(),
             "media": canonical(media).decode(),
             "requested_at": media.get("requested_at"),
             "updated_at": events[-1]["time"] if events else None,

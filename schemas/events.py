@@ -233,7 +233,9 @@ class Cut(Planned):
 
     transient: ClassVar[bool] = True
 
-    number: int = Field(ge=0, lt=2 * MOST_CHUNKS, description="Of the pieces; what is to be playable first goes first.")
+    number: int = Field(
+        ge=0, le=2 * MOST_CHUNKS - 1, description="Of the pieces; what is to be playable first goes first."
+    )
     chunk: Chunk
     rungs: Annotated[tuple[RungName, ...], Field(min_length=1, max_length=MOST_RUNGS)]
 

@@ -89,7 +89,7 @@ class Plan(Model):
 class Chunk(Model):
     """Successive frames that are encoded in one go."""
 
-    number: int = Field(ge=0, lt=MOST_CHUNKS)
+    number: int = Field(ge=0, le=MOST_CHUNKS - 1)
     start: Ticks = Field(description="The source's tick of its first frame.")
     end: Ticks | None = Field(default=None, description="That of the next chunk's first frame; none: it is the last.")
     seek: Ticks | None = Field(default=None, description="That of a key frame to decode from; none: the beginning.")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from schemas.model import ContentType, Model, Sha256, Token
+from schemas.model import Model, Sha256, Token
 
 MOST_RENDITIONS = 24
 """Of one product: with them, an event is never larger than 64 KiB."""
@@ -13,6 +13,9 @@ _WORD = "[a-z0-9][a-z0-9_-]{0,31}"
 _EXTENSION = r"\.[a-z0-9]{1,8}"
 FileName = Annotated[str, StringConstraints(pattern=rf"^{_WORD}(/{_WORD})?{_EXTENSION}$")]
 """A rendition's name below `permanent/<media_id>/`: a file, or a file in one folder (`stream/master.m3u8`)."""
+
+RenditionType = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,16}/[a-z0-9.+-]{1,48}$")]
+"""What Tidegate makes has plain types, so that an event has room for as many as there may be."""
 
 Quality = Literal["low", "standard", "high"]
 Side = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -23,7 +26,7 @@ class Rendition(Model):
     """One file that was made from the original."""
 
     name: FileName = Field(description="Below `permanent/<media_id>/`; computed from the product alone.")
-    content_type: ContentType
+    content_type: RenditionType
     size: int = Field(ge=0, le=2**53, description="Bytes; of a playlist, without what it lists.")
     sha256: Sha256 | None = Field(default=None, description="Of the bytes; none for a playlist.")
     width: Side | None = Field(default=None, description="Width in pixels as displayed.")

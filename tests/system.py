@@ -1,6 +1,7 @@
 """Tidegate as its users meet it: real servers, real functions, uploads through presigned URLs."""
 
 import asyncio
+import io
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -98,7 +99,9 @@ class System:
     async def send(self, where: PresignedPut | PostForm, body: bytes) -> int:
         """Upload to a signed URL or form; the HTTP status."""
         if isinstance(where, PresignedPut):
-            async with self.http.put(where.url, headers=where.headers, data=body) as response:
+            # In pieces, as aiohttp wants it of what is large.
+            data = io.BytesIO(body) if len(body) > 2**20 else body
+            async with self.http.put(where.url, headers=where.headers, data=data) as response:
                 return response.status
         form = aiohttp.FormData()
         for name, value in where.fields.items():

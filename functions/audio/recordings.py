@@ -13,8 +13,8 @@ from schemas.probe_av import AudioProbe
 QUICK_SECONDS = 300.0
 QUICK_BYTES = 64 * MIB
 """What is longer or larger is work for the background. Both bound what somebody quick may have to wait for: five
-minutes of stereo take eight seconds of one core, five minutes of WAV are 55 MiB. A voice message of half a minute is
-ready while a video is being encoded; a recording of twelve hours, which takes a quarter of an hour, holds nobody up."""
+minutes of stereo take nine seconds of one core, five minutes of WAV are 55 MiB. A voice message of half a minute is
+ready while a video is being encoded; a recording of twelve hours, which takes twenty minutes, holds nobody up."""
 
 MOMENTS = 1000  # progress is said in thousandths
 

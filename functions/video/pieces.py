@@ -58,5 +58,9 @@ async def is_wanted(event: Planned, ctx: Context) -> bool:
 
 
 def threads(ctx: Context) -> int:
-    """How many threads a decoder or encoder gets: what this process may use; what is idle is a background's as well."""
-    return max(1, min(MOST_THREADS, int(ctx.settings.cpu_budget or cores())))
+    """How many threads a decoder or encoder gets: half as many again as cores, as x264 wants them, and one of one core.
+
+    All that this process may use, whatever `cpu` says: what is idle is a background's as well.
+    """
+    allowed = int(ctx.settings.cpu_budget or cores())
+    return min(MOST_THREADS, allowed * 3 // 2) if allowed > 1 else 1

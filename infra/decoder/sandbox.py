@@ -27,6 +27,9 @@ PACKAGES = (
 LIBRARIES_OF_WHEELS = ("pillow.libs", "pillow_heif.libs", "pyvips_binary.libs")
 LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
 MAGIC_DATABASES = ("/usr/share/misc", "/usr/share/file")
+MOST_CHILD_BYTES = 680 * 1024 * 1024
+"""Address space of a child, whatever the settings allow FFmpeg: what is resident is 80 MiB less, and stays below 600.
+A picture of 100 megapixels takes 530 MiB of it; only a progressive JPEG of 95 and more with full chroma is refused."""
 TASKS = 16
 """Processes and threads in a sandbox: bubblewrap's, the decoder's, and libvips's, which works in threads of its own,
 however few. Counted in the sandbox's own user namespace; outside one, with all that the user runs, nothing can be
@@ -63,9 +66,10 @@ def command(settings: Settings, channel: int, extra_jobs: Path | None = None) ->
     if extra_jobs:
         path.append(str(extra_jobs.parent))
         modules.append(extra_jobs.stem)
+    memory = min(settings.decoder_memory_bytes, MOST_CHILD_BYTES)
     program = (
         f"import sys; sys.path += {path!r}; from child.main import main; "
-        f"main({channel}, {settings.decoder_memory_bytes}, {TASKS if confined else None}, {modules!r})"
+        f"main({channel}, {memory}, {TASKS if confined else None}, {modules!r})"
     )
     python = [str(interpreter()), "-I", "-S", "-c", program]
     if not confined:

@@ -126,6 +126,7 @@ async def find_peaks(
         recording.limits(ffmpeg.settings),
         on_line=take,
         background=background,
+        budgeted=True,
     )
     if not ran.good or not gathering.peaks.length:
         raise unheard(ran)

@@ -116,6 +116,7 @@ class Ffmpeg:
         output: Path | None = None,
         on_line: OnLine | None = None,
         background: bool = False,
+        budgeted: bool = False,
     ) -> Ran:
         """Run a program on a file, in a sandbox of its own. Cancelled, the program ends.
 
@@ -129,13 +130,15 @@ class Ffmpeg:
             on_line: Called with each line of its output (`-progress pipe:1`), in order.
             background: Everything else on the machine goes before it, and it takes no decoder's place: for what runs
                 for long, as many at once as the CPU budget lets.
+            budgeted: It takes no decoder's place either, since who calls it has a share of the CPU budget; but is no
+                less urgent than others. A probe doesn't wait until a song is coded.
 
         Raises:
             DecodeRejected: `decode_timeout`, `decode_crash`; `bomb`: it would write more than it may.
             DecoderUnavailable: It could not be started; says nothing about the file.
             OSError: No space is left.
         """
-        async with contextlib.nullcontext() if background else self._slots:
+        async with contextlib.nullcontext() if background or budgeted else self._slots:
             system_calls = system_call_filter()
             line = command(
                 self.settings, program, arguments, file, system_calls, limits, output=output, background=background

@@ -209,6 +209,7 @@ class _Rendering:
             output=self.directory,
             on_line=self._told,
             background=self.background,
+            budgeted=True,
         )
         self.done += 1
         if not ran.good:

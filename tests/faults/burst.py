@@ -138,7 +138,8 @@ class Burst:
 async def bursting(stack: ThreadedStack, directory: Path, **changes: Any) -> AsyncGenerator[Burst]:
     """A provisioned stack with a `tidegate run` of its own."""
     told = BURST | changes
-    async with provisioned(stack, **told) as system:
+    # A profile's fields are the worker's alone.
+    async with provisioned(stack, **{name: value for name, value in told.items() if "__" not in name}) as system:
         run = worker(stack, directory, told)
         try:
             await run.start()

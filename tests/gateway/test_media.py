@@ -2,6 +2,7 @@ import asyncio
 import uuid
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import jsonschema
 import pytest
@@ -16,6 +17,7 @@ from infra.objects import Objects
 from schemas.document import Fold
 from schemas.events import Discarded, Overwritten
 from schemas.subjects import everything
+from tests.gateway.delivering import Delivered
 from tests.gateway.running import PDF, SHA, Running, Story
 
 WAY = ["requested", "uploaded", "identified", "scanned", "probed", "promoted", "ready", "discarded"]
@@ -76,6 +78,27 @@ async def test_it_says_how_long_the_queue_is(gateway: Running) -> None:
             "position": 3,
             "eta_seconds": None,
         }
+    finally:
+        await gateway.operator.provision(streams(Retention()), [], prune=True)
+
+
+async def test_a_lane_has_its_own_queue(gateway: Running, provisioned: ThreadedStack) -> None:
+    """Where a function has a queue for each lane, the media's own counts, whatever waits in the others."""
+    lanes = [
+        ConsumerSpec("MEDIA", f"render_image-{lane}", (f"media.promoted.image.{lane}.>",))
+        for lane in ("standard", "bulk")
+    ]
+    expected: dict[Delivered, dict[str, Any]] = {}
+    await gateway.operator.provision(streams(Retention()), [], prune=True)
+    await gateway.operator.provision(streams(Retention()), lanes)
+    try:
+        for lane, count in (("standard", 3), ("bulk", 1)):
+            token = gateway.token("alice", lanes=[lane])
+            media = [await Delivered.of(gateway, provisioned, promised=["sizes"], token=token) for _ in range(count)]
+            expected[media[0]] = {"function": "render_image", "position": count, "eta_seconds": None}
+        for one, queue in expected.items():
+            body = await one.status()
+            assert (body["waits_for"], body["queue"]) == (["render_image"], queue)
     finally:
         await gateway.operator.provision(streams(Retention()), [], prune=True)
 

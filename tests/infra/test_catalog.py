@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -14,16 +15,17 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from uuid_utils import uuid7
 
-from infra.catalog import INDEXES, READERS_AT_ONCE, Wanted, index_name
+from infra.catalog import INDEXES, READERS_AT_ONCE, Resembling, Wanted, index_name
 from infra.documents import COLLECTION, Documents
 from infra.errors import DependencyDown
 from infra.local.threaded import ThreadedStack
-from schemas.catalog import audience_word, owner_word
+from schemas.catalog import MOST_DIFFERENT, audience_word, difference, owner_word
 from schemas.document import Fold
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MEDIA = 400
+DESCRIBED = 300
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 FILTERS: dict[str, Any] = {
     "owner": "owner1",
@@ -37,6 +39,22 @@ FILTERS: dict[str, Any] = {
     "until": NOW - timedelta(seconds=10),
 }
 EVERYBODY = tuple(audience_word(f"group{number}") for number in range(250))
+
+
+def described(number: int) -> dict[str, Any]:
+    """What a media looks like: each hash is near some others, and far from most."""
+    media_id = EVENTS[number]["subject"]
+    description = {"type": "image", "thumbhash": "AAAA", "color": "#000000", "perceptual_hash": HASHES[number]}
+    media = EVENTS[number]["data"]["media"]
+    return {
+        "id": f"described {media_id}",
+        "type": "tidegate.media.done.v1",
+        "subject": media_id,
+        "time": EVENTS[number]["time"],
+        "run": "0",
+        "part": "description",
+        "data": {"media": media, "product": "description", "description": description},
+    }
 
 
 def event(number: int) -> dict[str, Any]:
@@ -65,7 +83,17 @@ def event(number: int) -> dict[str, Any]:
     }
 
 
+def _hashes() -> list[str]:
+    """Of one in ten bits differ from another's that came before, in a few."""
+    chance, made = random.Random(7), [0]
+    while len(made) < MEDIA:
+        near = chance.choice(made) if chance.random() < 0.7 else chance.getrandbits(64)
+        made.append(near ^ sum(1 << bit for bit in chance.sample(range(64), chance.randrange(13))))
+    return [f"{value:016x}" for value in made]
+
+
 EVENTS = [event(number) for number in range(MEDIA)]
+HASHES = _hashes()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -76,6 +104,13 @@ async def documents(stack: ThreadedStack) -> AsyncGenerator[Documents]:
         assert sorted(await operator.provision()) == sorted(map(index_name, INDEXES))
         assert await operator.provision() == []
         await operator.write({each["subject"]: (None, Fold.of(each["subject"], [each])) for each in EVENTS})
+        folds = await operator.folds(each["subject"] for each in EVENTS[:DESCRIBED])
+        changed: dict[str, tuple[str | None, Fold]] = {}
+        for number in range(DESCRIBED):
+            fold = folds[EVENTS[number]["subject"]]
+            changed[fold.media_id] = fold.digest(), fold
+            fold.add(described(number))
+        assert await operator.write({media_id: (digest, fold) for media_id, (digest, fold) in changed.items()})
     async with aclosing(Documents.from_settings(stack.settings("gateway"))) as gateway:
         yield gateway
     async with aclosing(Documents.from_settings(settings)) as operator:
@@ -109,7 +144,7 @@ async def test_every_filter_has_an_index(collection: AsyncCollection[dict[str, A
                 assert not {"COLLSCAN", "SORT", "SORT_KEY_GENERATOR"} & used, (names, used)
 
 
-@pytest.mark.parametrize("name", [name for name in INDEXES if name != "time"])
+@pytest.mark.parametrize("name", [name for name in INDEXES if name not in {"time", "looks"}])
 async def test_a_filter_reads_what_it_answers(collection: AsyncCollection[dict[str, Any]], name: str) -> None:
     """With its own index a filter reads no media but those of the page, and few keys more."""
     (query,) = Wanted(readers=(owner_word("owner1"), audience_word("group1")), **{name: FILTERS[name]}).queries()
@@ -119,6 +154,39 @@ async def test_a_filter_reads_what_it_answers(collection: AsyncCollection[dict[s
     assert spent["nReturned"] == 2
     assert spent["totalDocsExamined"] <= 2 * 2
     assert spent["totalKeysExamined"] <= 10
+
+
+@pytest.mark.parametrize("different", [0, 3, 4, MOST_DIFFERENT])
+async def test_what_looks_alike_is_found(documents: Documents, different: int) -> None:
+    """Exactly what a look at each hash finds of the same owner's, if the caller may see it, the nearest first."""
+    readers = (owner_word("owner1"), audience_word("group1"))
+    found_any = 0
+    for number in range(0, DESCRIBED, 7):
+        media_id, owner = EVENTS[number]["subject"], f"owner{number % 3}"
+        wanted = Resembling(readers, owner, media_id, HASHES[number], different)
+        found = [(bits, stored["_id"]) for bits, stored in await documents.similar(wanted, DESCRIBED)]
+        alike = {
+            each["subject"]: difference(HASHES[other], HASHES[number])
+            for other, each in enumerate(EVENTS[:DESCRIBED])
+            if other != number and other % 3 == number % 3
+            if owner == "owner1" or "group1" in each["data"]["media"]["audience"]
+        }
+        assert {one: bits for bits, one in found} == {one: bits for one, bits in alike.items() if bits <= different}
+        assert [bits for bits, _ in found] == sorted(bits for bits, _ in found)
+        assert await documents.similar(wanted, 1) == (await documents.similar(wanted, DESCRIBED))[:1]
+        found_any += len(found)
+    assert found_any > 0 or different == 0
+
+
+async def test_looks_have_an_index(collection: AsyncCollection[dict[str, Any]], documents: Documents) -> None:
+    """An index scan over the owner's pictures alone, few of which are looked at."""
+    query = Resembling(EVERYBODY, "owner1", EVENTS[1]["subject"], HASHES[1], MOST_DIFFERENT).query()
+    explained = await collection.find(query.filter, hint=query.index).explain()
+    used, spent = stages(explained["queryPlanner"]["winningPlan"]), explained["executionStats"]
+    assert "IXSCAN" in used
+    assert "COLLSCAN" not in used
+    assert query.index == index_name("looks")
+    assert spent["totalDocsExamined"] < DESCRIBED / 3 / 2
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, len(FILTERS)])

@@ -249,3 +249,11 @@ def turned(made: bytes, degrees: int, *, mirrored: bool = False) -> bytes:
         a, c = -a, -c
     matrix = (a, b, 0, c, d, 0, 0, 0, 0x4000)
     return made[:at] + struct.pack(">9i", *(each * 0x10000 for each in matrix)) + made[at + 36 :]
+
+
+@cache
+def made_long() -> bytes:
+    """Three seconds, which are three chunks of one."""
+    picture = f"{shot(seconds=3)},{yuv()}"
+    sound = tuple(each.format(3) for each in _TONE)
+    return av.made("long.mp4", "-f", "lavfi", "-i", picture, *sound, *X264, *BT709, "-c:a", "aac")

@@ -8,24 +8,33 @@ overwrite, a dead letter and its retry, a late copy, a replay, and in the second
 import asyncio
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from cli import application
 from events.dead import letters, retry
 from events.envelope import HEADERS, Envelope, begin
 from events.invoke import Invoke
+from events.registry import registry
+from infra.context import Context
+from infra.decoder import DecoderPool
 from infra.local.stack import StackOptions
 from infra.local.threaded import ThreadedStack
 from schemas.document import CloudEvent, event_name
-from schemas.events import EVENTS, Deleted
+from schemas.events import EVENTS, Deleted, Promoted
 from schemas.media import Media
+from schemas.profiles import ImageProfile
 from schemas.subjects import Subject, temp_key
+from tests.samples import images
 from tests.samples.documents import unique_pdf
 from tests.system import System, condemn, poll, provisioned, working
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
 RECORDED = HERE / "recorded.json"
+JOBS = HERE.parent / "infra" / "decoder" / "hostile.py"
 WINDOW_SECONDS = 0.5
 HARMLESS_SO_FAR = b"A sentence that no signature knows yet."
 
@@ -78,6 +87,29 @@ async def delete(system: System, media_id: str) -> None:
     await system.bus.publish(str(subject), envelope.encode(), message_id=envelope.id, headers=HEADERS)
 
 
+async def pictured(system: System) -> None:
+    """Two pictures, one of which takes its decoder along: what is said of products."""
+    pool, render = partial(DecoderPool, extra_jobs=JOBS), registry.functions["render_image"].handler
+
+    async def hurt(event: Promoted, ctx: Context) -> Any:
+        if event.media.filename == "hostile.jpg":
+            await ctx.decoders.run("segfault")
+        return await render(event, ctx)
+
+    with patch.object(application, "DecoderPool", pool):
+        async with working(system, handlers={"render_image": hurt}, images=ImageProfile()):
+            for name in ("good.jpg", "hostile.jpg"):
+                media_id = await system.upload(images.real("chelsea"), "image/jpeg", filename=name)
+                await poll(lambda media_id=media_id: outcomes(system, media_id))
+                keep(await system.events(media_id), "done", "skipped")
+
+
+async def outcomes(system: System, media_id: str) -> bool:
+    """Whether each of a media's products has ended."""
+    products = (await system.fold(media_id)).products()
+    return bool(products) and None not in products.values()
+
+
 async def record(stack: ThreadedStack) -> dict[str, list[CloudEvent]]:
     """Run it all; the events of each media."""
     changes: dict[str, Any] = {"duplicate_window_seconds": WINDOW_SECONDS, "abandoned_after_seconds": -60.0}
@@ -96,6 +128,7 @@ async def record(stack: ThreadedStack) -> dict[str, list[CloudEvent]]:
             await system.objects.put(temp_key("foreign"), b"hello", content_type="text/plain")
             await system.tick()
             await system.happens(never, "abandoned")
+        await pictured(system)
         named = {"ready": ready, "condemned": condemned, "rejected": rejected, "abandoned": never}
         return {name: await system.events(media_id) for name, media_id in named.items()}
 
@@ -108,10 +141,15 @@ def main() -> None:
     RECORDED.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n")
     GOLDEN.mkdir(exist_ok=True)
     for events in recorded.values():
-        for event in events:
-            path = GOLDEN / f"{event_name(event)}.v{EVENTS[event_name(event)].version}.json"
-            if not path.exists():
-                path.write_text(json.dumps(event, indent=2, ensure_ascii=False) + "\n")
+        keep(events)
+
+
+def keep(events: list[CloudEvent], *names: str) -> None:
+    """Write those of which there is no fixture yet; of all names, or of some."""
+    for event in events:
+        path = GOLDEN / f"{event_name(event)}.v{EVENTS[event_name(event)].version}.json"
+        if not path.exists() and (not names or event_name(event) in names):
+            path.write_text(json.dumps(event, indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ decodes, which has read the same pixels before, when the file was let in.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile
@@ -18,6 +18,7 @@ from .vips import pyvips
 # Frames that last less are taken for a mistake: browsers show them for 100 ms.
 _SHORTEST_MILLISECONDS = 11
 _MISTAKEN_MILLISECONDS = 100
+_SWAPPED_FROM = 5
 _MEANT = {"L": "b-w", "CMYK": "cmyk", "RGB": "srgb", "RGBA": "srgb"}
 
 
@@ -52,10 +53,12 @@ def still(file: int, wanted: Wanted) -> Any:
     """
     try:
         if (image := _opened(file, wanted)) is not None:
-            return _finished(image, wanted)
+            return _finished(image, _as_stored(image, wanted))
     except pyvips.Error:
         pass  # what Pillow has let in is shown all the same
     with open(file, "rb", closefd=False) as stream:
+        # As many pixels as probing has let in.
+        Image.MAX_IMAGE_PIXELS = wanted.width * wanted.height
         return _finished(_handed_over(_loaded(stream, wanted.format), wanted.shrink), wanted)
 
 
@@ -115,6 +118,15 @@ def _opened(file: int, wanted: Wanted) -> Any:
             return pyvips.Image.tiffload_source(source, access="sequential")
         case _:
             return None
+
+
+def _as_stored(image: Any, wanted: Wanted) -> Wanted:
+    """Pillow turns a TIFF as it decodes it, and so says nothing of how it lies in the file."""
+    if wanted.format != "tiff" or not image.get_typeof("orientation"):
+        return wanted
+    orientation = image.get("orientation")
+    sides = (wanted.height, wanted.width) if orientation >= _SWAPPED_FROM else (wanted.width, wanted.height)
+    return replace(wanted, orientation=orientation, width=sides[0], height=sides[1])
 
 
 def _handed_over(image: Image.Image, shrink: float) -> Any:

@@ -1,5 +1,6 @@
 """Peaks: those of every sample of the sound, as another program that decodes it finds them."""
 
+import asyncio
 import math
 from array import array
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pydantic_core import from_json, to_json
 from infra.decoder import DecodeRejected
 from infra.ffmpeg import Ffmpeg
 from infra.ffmpeg.peaks import Peaks, find_peaks
+from infra.settings import Settings
 from tests.infra.ffmpeg.test_sound import recording
 from tests.samples import sounds
 from tests.samples.av import made
@@ -152,3 +154,22 @@ def test_columns_of_a_picture() -> None:
     peaks.halve()
     assert (peaks.data.tolist(), peaks.samples_per_pixel) == ([-3, 3, -9, 40], 512)
     assert array("b", Peaks(8000, 256, 1).columns(2)).tolist() == [0, 0, 0, 0]
+
+
+async def test_no_probe_waits_for_a_sound(file_of: Make) -> None:
+    """What has a share of the CPU budget takes no decoder's place: with one place, which is taken, it runs."""
+    ffmpeg = Ffmpeg(Settings(decoder_processes=1))
+    path = file_of(sound("voice.wav"))
+    source = await recording(ffmpeg, path, "audio/wav")
+
+    async def tell(_: float) -> None:
+        """Nobody listens."""
+
+    taken = asyncio.create_task(ffmpeg.run("sleep", ["600"], path, source.limits(ffmpeg.settings)))
+    await asyncio.sleep(0)
+    peaks = await find_peaks(ffmpeg, source, finest=256, most=100, channels=1, on_progress=tell)
+    assert peaks.length == 32
+    assert not taken.done()
+    taken.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taken
