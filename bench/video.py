@@ -167,7 +167,7 @@ async def measure(options: argparse.Namespace, data: Path) -> dict[str, Any]:
                     )
                 several: dict[str, dict[str, float]] = {}
                 if options.workers:
-                    quarters = profile(segment_seconds=options.seconds / 12, chunk_seconds=options.seconds / 4)
+                    quarters = profile(segment_seconds=max(1, options.seconds / 12), chunk_seconds=options.seconds / 4)
                     for name, count, kill in (("one", 1, False), ("two", 2, False), ("killed", 2, True)):
                         err.print(f"four chunks, workers of one core: {name}")
                         several[name] = await bench.workers(quarters, count, kill=kill)

@@ -20,6 +20,7 @@ from events.registry import Function, Tick, load
 from schemas.events import EVENTS, MediaEvent
 from schemas.model import LANES, Kind
 from schemas.notification import Notification
+from schemas.progress import Progress
 
 PATH = Path(schemas.__file__).parent / "generated" / "asyncapi.json"
 VERSION = "1"
@@ -93,16 +94,7 @@ def describe(functions: Sequence[Function]) -> Json:
     }
 
 
-_PROGRESS: Json = {
-    "type": "object",
-    "required": ["media_id", "function", "done", "total"],
-    "properties": {
-        "media_id": {"type": "string"},
-        "function": {"type": "string"},
-        "done": {"type": "integer", "description": "Bytes, frames or pages so far."},
-        "total": {"type": "integer"},
-    },
-}
+_PROGRESS: Json = Progress.model_json_schema()
 
 
 def _channels(functions: Iterable[Function], known: Mapping[str, type[MediaEvent]]) -> Json:

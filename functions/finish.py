@@ -11,8 +11,10 @@ DECIDING = ("promoted", "done", "skipped", "failed")
 
 
 @function(on=Promoted | Done | Skipped | Failed, timeout=60, concurrency=8, announces_failure=False)
-async def finish(event: MediaEvent, ctx: Context) -> Ready | None:
+async def finish(event: MediaEvent, ctx: Context) -> Ready | Failed | None:
     """Say that the media can be used, once each required product is done and each optional one ended.
+
+    Where a required one can't be made of this file, say that instead: nobody else ends the media then.
 
     Whoever comes last sees all the others: the stream had their outcomes before this one's. Two who both come last say
     the same `ready`, under the same id.
@@ -26,6 +28,14 @@ async def finish(event: MediaEvent, ctx: Context) -> Ready | None:
             fold = await _known(event.media.media_id, ctx)
     promoted = fold.named("promoted")
     outcomes = fold.products()
+    if isinstance(event, Skipped) and event.required and _is_missed(outcomes.get(event.product)):
+        return Failed(
+            media=event.media,
+            function="finish",
+            code=event.code,
+            error=f"The product {event.product} is required and can't be made: {event.reason}"[:2000],
+            identity=event.identity,
+        )
     if promoted is None or None in outcomes.values() or any(_is_missed(outcome) for outcome in outcomes.values()):
         return None
     return _ready(Promoted.model_validate(promoted["data"]))

@@ -231,8 +231,9 @@ async def condemn(stack: ThreadedStack, pattern: bytes) -> None:
 
 @asynccontextmanager
 async def provisioned(stack: ThreadedStack, **changes: Any) -> AsyncGenerator[System]:
-    """A stack with bucket, streams and consumers, and nobody working."""
-    settings = stack.settings("operator", **(FAST | changes))
+    """A stack with bucket, streams and consumers, and nobody working. What profiles say only who works must know."""
+    plain = {name: value for name, value in changes.items() if "__" not in name}
+    settings = stack.settings("operator", **(FAST | plain))
     bus = await NatsBus.connect(settings.nats_url, name="tests")
     try:
         functions = chosen([], settings)

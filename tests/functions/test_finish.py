@@ -129,6 +129,8 @@ async def test_a_required_product_is_required(system: System) -> None:
             await _say(system, cause, _done(promoted, "excerpt"))
             await _settled(system, "finish")
             assert await _state(system, media_id) == "failed"
+            failed = await system.happens(media_id, "failed")
+            assert failed["data"]["error"].endswith(("It can't be drawn.", "It broke."))
             # A retry has the same run; a replay of what was refused has its own.
             await _say(system, cause, _done(promoted, "page"), "0" if ending is _failed else str(uuid7()))
             await system.until(media_id, "ready")

@@ -291,3 +291,14 @@ class TestContentDisposition:
         header = content_disposition(name)
         assert len(header) < 2048
         assert unquote(header.rsplit("''", 1)[1]) == fitting
+
+
+@pytest.mark.parametrize("name", ["seg-0-00001.m4s", "a b+c%.mp4", "é/~x"])
+def test_many_are_signed_as_one_is(name: str) -> None:
+    """Signing a folder's files one after another gives the URL that signing each by itself gives."""
+    presigner = Presigner(
+        url="https://files.example", region="us-east-1", access_key="gateway", secret_key="s" * 40, bucket="tidegate"
+    )
+    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    sign = presigner.presign_many("permanent/m-1/stream/", expires=3600, now=now)
+    assert sign(name) == presigner.presign_get(f"permanent/m-1/stream/{name}", expires=3600, now=now)

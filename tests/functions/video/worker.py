@@ -33,17 +33,25 @@ def main(directory: Path, where: str, names: list[str]) -> int:
     module: Any = sys.modules[encode_chunk.__module__]
     encode = module.encode
 
-    async def counted(ffmpeg: Any, encoding: Any, chunk: Any, *arguments: Any, **options: Any) -> None:
+    async def counted(ffmpeg: Any, encoding: Any, chunk: Any, rungs: Any, into: Path, **options: Any) -> None:
         with (directory / "encoding").open("a") as lines:
             lines.write(f"{chunk.number}\n")
-        if where == str(chunk.number):
-            asyncio.get_running_loop().call_later(0.15, die)
-        await encode(ffmpeg, encoding, chunk, *arguments, **options)
+        encoding_it = asyncio.create_task(encode(ffmpeg, encoding, chunk, rungs, into, **options))
+        while where == str(chunk.number) and not died.exists():
+            if _has_begun(into):
+                die()
+            await asyncio.sleep(0.005)
+        await encoding_it
 
     module.encode = counted
     settings = Settings()
     logs.configure(settings)
     return asyncio.run(work(settings, names))
+
+
+def _has_begun(into: Path) -> bool:
+    """Whether FFmpeg writes already."""
+    return any(into.iterdir())
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ async def test_more_tracks_than_are_accepted(file_of: Make, product: str) -> Non
 @pytest.mark.parametrize("product", ["poster", "storyboard", "progressive"])
 async def test_the_smallest_and_the_largest(ffmpeg: Ffmpeg, file_of: Make, product: str, size: tuple[int, int]) -> None:
     """Both are made something of."""
-    source = f"color=red:size=64x64:rate=5:duration=0.4,format=rgb24,scale={size[0]}:{size[1]}"
+    source = f"color=red:size=64x64:rate=5:duration=0.4,format=rgb24,scale={size[0]}:{size[1]},setsar=1"
     name = "size.avi" if size[0] == 1 else "size.mp4"
     coded = ("-c:v", "mjpeg", "-pix_fmt", "yuvj444p") if size[0] == 1 else (*videos.X264, "-pix_fmt", "yuv420p")
     found = await footage(ffmpeg, file_of(av.made(name, "-f", "lavfi", "-i", source, *coded)), name)
