@@ -116,7 +116,9 @@ def escape(file: int, args: dict[str, Any], inline: bytes) -> dict[str, Any]:
         "input": _attempt(lambda: os.pwrite(file, b"changed", 0)),
         "kill": _attempt(lambda: os.kill(args["pid"], signal.SIGKILL)),
         "limits": _attempt(lambda: __import__("resource").setrlimit(7, (1024, 1024))),
-        "environment": " ".join(sorted(set(os.environ) - {"PWD", "LC_CTYPE"})),
+        "environment": " ".join(
+            sorted(set(os.environ) - {"PWD", "LC_CTYPE", "VIPS_CONCURRENCY", "VIPS_BLOCK_UNTRUSTED"})
+        ),
     }
 
 

@@ -195,7 +195,7 @@ async def test_large_text_takes_no_memory(pool: DecoderPool) -> None:
     os.close(file)
     assert found.lines == 64 * 58_254
     peaks = [_peak_mib(pid) for pid in pool.pids]
-    assert max(peaks) < 40
+    assert max(peaks) < 56  # of which 45 are what a child has loaded
 
 
 def _peak_mib(pid: int) -> int:
