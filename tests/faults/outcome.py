@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from events.dead import DeadLetter, letters
@@ -32,12 +32,20 @@ class Expected:
     suffix: str = "pdf"
 
 
-async def quiet(system: System) -> bool:
-    """Whether no function has anything left to do."""
+async def quiet(system: System, working: Collection[str] = ()) -> bool:
+    """Whether no function has anything left to do: of all, or of these, where nobody works on the others."""
     for stream in ("TICKS", "UPLOADS", "MEDIA", "MEDIA"):
-        if any(state.pending or state.unacknowledged for state in await system.bus.state(stream)):
+        if await _busy(system, stream, working):
             return False
     return True
+
+
+async def _busy(system: System, stream: str, working: Collection[str]) -> list[str]:
+    return [
+        f"busy: {state}"
+        for state in await system.bus.state(stream)
+        if (state.pending or state.unacknowledged) and (not working or state.name in working)
+    ]
 
 
 async def dead(system: System) -> list[DeadLetter]:
@@ -45,7 +53,9 @@ async def dead(system: System) -> list[DeadLetter]:
     return [letter async for _, letter in letters(system.bus)]
 
 
-async def all_ended(system: System, expected: dict[str, Expected], patience: float = 60.0) -> None:
+async def all_ended(
+    system: System, expected: dict[str, Expected], patience: float = 60.0, working: Collection[str] = ()
+) -> None:
     """Wait until all is quiet and every file is as expected of it.
 
     Quiet alone may be too early: what MinIO took in its first moments and announced to nobody waits for sweep.
@@ -54,9 +64,8 @@ async def all_ended(system: System, expected: dict[str, Expected], patience: flo
 
     async def settled() -> bool:
         nonlocal problems
-        states = [state for stream in ("TICKS", "UPLOADS", "MEDIA") for state in await system.bus.state(stream)]
-        problems = [f"busy: {state}" for state in states if state.pending or state.unacknowledged]
-        if not problems and await quiet(system):
+        problems = [line for stream in ("TICKS", "UPLOADS", "MEDIA") for line in await _busy(system, stream, working)]
+        if not problems and await quiet(system, working):
             problems = [one for media_id, each in expected.items() for one in await _problems(system, media_id, each)]
         return not problems
 

@@ -263,13 +263,13 @@ async def test_killed_at_every_point(own_stack: ThreadedStack, tmp_path: Path, w
                 await poll(lambda name=name, about=about: run.letter(name, about), 60)
 
         # What was given up as its process died comes once more, and must fail once more.
-        await poll(lambda: quiet(run.system), 60)
+        await poll(lambda: quiet(run.system, WAY), 60)
         run.poisons({})
         await tamper(run, poisoned["promote"][0])
         await run.until_died(targets)
         await run.retry_all()
         await run.system.tick()
-        await all_ended(run.system, run.expected)
+        await all_ended(run.system, run.expected, working=WAY)
         assert await dead(run.system) == []
         if window > ACK_WAIT_SECONDS:
             assert await stored_twice(run.system, run.expected) == {}
@@ -302,7 +302,7 @@ async def test_suspects_are_killed_as_well(own_stack: ThreadedStack, tmp_path: P
         await run.wave()
         await victims.start()
         await run.until_died(targets)
-        await all_ended(run.system, run.expected)
+        await all_ended(run.system, run.expected, working=WAY)
         assert await dead(run.system) == []
         if window > ACK_WAIT_SECONDS:
             assert await stored_twice(run.system, run.expected) == {}
