@@ -106,6 +106,8 @@ def promised(*, description: bool) -> dict[str, str]:
     return only("sizes", *(["description"] if description else [])) | {
         "TIDEGATE_IMAGES__VARIANTS": json.dumps(variants),
         "TIDEGATE_IMAGES__FORMATS": '["jpeg"]',
+        # Two for each core: while one hands over what it made, another decodes.
+        "TIDEGATE_DECODER_PROCESSES": str(2 * len(os.sched_getaffinity(0))),
     }
 
 

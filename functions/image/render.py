@@ -23,7 +23,9 @@ TYPES: dict[ImageFormat, tuple[str, str]] = {
 
 # Pillow identifies and verifies, libvips renders: Pillow is strict where libvips repairs (a picture cut short is
 # refused), libvips decodes a photo as small as it is needed, in half the time and a tenth of the memory.
-@function(on=Promoted, kinds=("image",), products=("sizes",), timeout=900, concurrency=4, cpu=1, lanes=True)
+# Half of its time it waits for MinIO or for a decoder: two for each core keep that core busy, and no more decode at
+# once than there are decoders.
+@function(on=Promoted, kinds=("image",), products=("sizes",), timeout=900, concurrency=8, cpu=0.5, lanes=True)
 async def render_image(event: Promoted, ctx: Context) -> Done | None:
     """Make every size of a picture from one decoding, and put them beside the original."""
     product = promised(event, "sizes")

@@ -17,9 +17,9 @@ from schemas.plan import SOUND, SOUND_FACTS, work_key
     kinds=("video",),
     products=(PRODUCT,),
     timeout=4 * 3600,
-    concurrency=16,
-    cpu=1,
-    background=True,
+    # It takes no share of the budget: one thread at the lowest priority beside the pictures of the same video, which
+    # would wait for it on a machine of two cores.
+    concurrency=2,
     lanes=True,
 )
 async def encode_audio(event: Planned, ctx: Context) -> Encoded | None:
