@@ -8,7 +8,16 @@ from contextlib import asynccontextmanager
 from events.errors import Reject
 from events.registry import function
 from infra.context import Context
-from infra.decoder import named, probe_image, probe_office, probe_pdf, probe_text, require_whole_ogg, unnamed_file
+from infra.decoder import (
+    named,
+    probe_image,
+    probe_office,
+    probe_pdf,
+    probe_text,
+    require_whole_ogg,
+    unnamed_file,
+    write_all,
+)
 from infra.ffmpeg import probe_recording
 from infra.magic import identify_file
 from infra.originals import Changed
@@ -70,7 +79,7 @@ async def _spooled(event: Scanned, ctx: Context) -> AsyncGenerator[int]:
     try:
         async with ctx.objects.open(event.object) as chunks:
             async for chunk in chunks:
-                _write(file, chunk)
+                write_all(file, chunk)
                 digest.update(chunk)
                 done += len(chunk)
                 if done < event.object.size:
@@ -80,10 +89,3 @@ async def _spooled(event: Scanned, ctx: Context) -> AsyncGenerator[int]:
         yield file
     finally:
         os.close(file)
-
-
-def _write(file: int, chunk: bytes) -> None:
-    """All of it: a file system that is nearly full takes a part, and refuses the rest only then."""
-    rest = memoryview(chunk)
-    while rest:
-        rest = rest[os.write(file, rest) :]

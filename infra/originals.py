@@ -12,6 +12,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infra.decoder import write_all
 from infra.objects import Objects
 from infra.workspace import workspace
 from schemas.objects import ObjectRef
@@ -104,9 +105,7 @@ class Originals:
             async with objects.open(ref) as chunks:
                 async for chunk in chunks:
                     digest.update(chunk)
-                    rest = memoryview(chunk)
-                    while rest:
-                        rest = rest[file.write(rest) :]
+                    write_all(file.fileno(), chunk)
         if ref.sha256 is not None and digest.hexdigest() != ref.sha256:
             raise Changed(f"{ref.key} has the SHA-256 {digest.hexdigest()}, and {ref.sha256} was promoted")
 

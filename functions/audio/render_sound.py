@@ -3,13 +3,13 @@
 from events.failpoints import failpoint
 from events.registry import function
 from functions.audio.recordings import is_quick, recording, telling
-from functions.products import done, promised
+from functions.products import done, promised, store_file
 from infra.context import Context
 from infra.ffmpeg.sound import CODINGS, Made, Wish, render_sound_files
 from infra.workspace import workspace
 from schemas.events import Done, Promoted
 from schemas.profiles import AudioProfile
-from schemas.renditions import Rendition, SoundDescription, rendition_key
+from schemas.renditions import Rendition, SoundDescription
 
 
 @function(on=Promoted, kinds=("audio",), products=("sound",), timeout=1800, concurrency=4, cpu=1)
@@ -59,18 +59,6 @@ async def _stored(media_id: str, made: Made, ctx: Context) -> list[Rendition]:
     renditions: list[Rendition] = []
     for name, (path, probe) in made.files.items():
         coding = CODINGS[name]
-        stored = await ctx.objects.put_file(
-            rendition_key(media_id, coding.file), path, content_type=coding.content_type
-        )
-        renditions.append(
-            Rendition(
-                name=coding.file,
-                content_type=coding.content_type,
-                size=stored.size,
-                sha256=stored.sha256,
-                duration_seconds=probe.duration_seconds,
-                bit_rate=probe.bit_rate,
-                quality="standard",
-            )
-        )
+        facts = {"duration_seconds": probe.duration_seconds, "bit_rate": probe.bit_rate, "quality": "standard"}
+        renditions.append(await store_file(media_id, coding.file, path, coding.content_type, ctx, **facts))
     return renditions

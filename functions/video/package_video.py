@@ -8,6 +8,7 @@ from events.failpoints import failpoint
 from events.registry import function
 from functions.video.pieces import PRODUCT, is_wanted, pieces
 from infra.context import Context
+from infra.decoder import write_all
 from infra.errors import Gone, PreconditionFailed
 from infra.ffmpeg.written import written
 from infra.video.check import check
@@ -122,9 +123,7 @@ class _Packaging:
         async with self._ctx.objects.open(self._ref(name)) as chunks:
             with (directory / name).open("xb", buffering=0) as file:
                 async for chunk in chunks:
-                    rest = memoryview(chunk)
-                    while rest:
-                        rest = rest[file.write(rest) :]
+                    write_all(file.fileno(), chunk)
 
     async def _publish(self, made: Package, *, whole: bool) -> None:
         """Segments first, playlists last: what a playlist names is there.

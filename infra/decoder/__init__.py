@@ -6,7 +6,7 @@ from infra.decoder.pool import DecoderPool
 from infra.decoder.probes import probe_image, probe_office, probe_pdf, probe_text, require_whole_ogg
 from infra.decoder.renders import Picture, draw_peaks, read_first_words, render_cover, render_first_page
 from infra.decoder.sizes import RenderedSize, describe_image, render_sizes
-from infra.decoder.spool import named, unnamed_file
+from infra.decoder.spool import named, unnamed_file, write_all
 
 __all__ = [
     "DecodeCode",
@@ -31,4 +31,5 @@ __all__ = [
     "render_sizes",
     "require_whole_ogg",
     "unnamed_file",
+    "write_all",
 ]

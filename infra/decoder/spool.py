@@ -28,6 +28,13 @@ def unnamed_file(directory: Path | None = None) -> int:
     return os.open(where, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o400)
 
 
+def write_all(file: int, chunk: bytes) -> None:
+    """All of it: a file system that is nearly full takes a part, and refuses the rest only then."""
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
 def read_only_view(file: int) -> int:
     """Open the file behind a descriptor once more, for reading, with an offset of its own."""
     return os.open(f"/proc/self/fd/{file}", os.O_RDONLY | os.O_CLOEXEC)
