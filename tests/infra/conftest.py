@@ -1,10 +1,13 @@
-"""Stacks of their own: these tests make streams by hand, which others have provisioned on the shared ones."""
+"""Servers of their own: these tests make streams by hand, which others have provisioned on the shared ones. FFmpeg."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from pathlib import Path
 
 import pytest
 
+from infra.ffmpeg import Ffmpeg
 from infra.local.threaded import ThreadedStack
+from infra.settings import Settings
 from tests.conftest import OPTIONS
 
 
@@ -19,3 +22,21 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[ThreadedStack]:
 def spare_stack(stack: ThreadedStack) -> ThreadedStack:
     """The same: nobody else is to be left in peace here."""
     return stack
+
+
+@pytest.fixture
+def ffmpeg() -> Ffmpeg:
+    """Runs FFmpeg's programs with a worker's settings."""
+    return Ffmpeg(Settings())
+
+
+@pytest.fixture
+def file_of(tmp_path: Path) -> Callable[[bytes], Path]:
+    """Makes a file of bytes."""
+
+    def make(content: bytes) -> Path:
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        path.write_bytes(content)
+        return path
+
+    return make
