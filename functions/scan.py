@@ -8,6 +8,7 @@ from events.errors import Reject
 from events.registry import function
 from infra.context import Context
 from infra.errors import DependencyDown
+from infra.originals import Passing
 from schemas.events import Identified, Quarantined, Scanned
 from schemas.media import Verdict
 from schemas.model import LONGEST_LABEL
@@ -25,13 +26,36 @@ CHANGED = "The file changed while it was being checked: request a new upload, an
 @function(on=Identified, timeout=900, concurrency=8)
 async def scan(event: Identified, ctx: Context) -> Scanned | Quarantined:
     """Stream the object through ClamAV and say what was found."""
+    with ctx.originals.passing(event.object.size) as passing:
+        verdict, read = await _scanned(event, passing, ctx)
+        scanned = event.object.model_copy(update={"sha256": verdict.sha256})
+        if verdict.status == "clean":
+            if verdict.bytes_scanned != read:
+                # Fail closed: ClamAV saw less (or more) than there is.
+                raise DependencyDown("clamd", f"scanned {verdict.bytes_scanned} of {read} bytes")
+            if read != event.object.size:
+                raise Reject("changed", CHANGED)
+            passing.keep(scanned)
+            return Scanned.after(event, object=scanned, verdict=verdict)
+    if verdict.status == "unscannable" and ctx.settings.unscannable == "reject":
+        raise Reject(
+            "unscannable",
+            f"The virus scanner could not look inside the file ({verdict.signature}): "
+            "upload it without encryption or password, and not nested in archives.",
+        )
+    return Quarantined(media=event.media, object=scanned, identity=event.identity, verdict=verdict)
+
+
+async def _scanned(event: Identified, passing: Passing, ctx: Context) -> tuple[Verdict, int]:
+    """ClamAV's verdict, and how many bytes there were to be judged."""
     read = 0
 
     async def watched(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-        """The same chunks, counted, with progress said for those who wait for a large file."""
+        """The same chunks, counted and taken down, with progress said for those who wait for a large file."""
         nonlocal read
         async for chunk in chunks:
             yield chunk
+            passing.write(chunk)
             read += len(chunk)
             if read < event.object.size:
                 await ctx.progress(read, event.object.size)
@@ -50,18 +74,4 @@ async def scan(event: Identified, ctx: Context) -> Scanned | Quarantined:
     )
     if verdict.signatures_at:
         SIGNATURES_MADE.set(verdict.signatures_at.timestamp())
-    scanned = event.object.model_copy(update={"sha256": verdict.sha256})
-    if verdict.status == "clean":
-        if verdict.bytes_scanned != read:
-            # Fail closed: ClamAV saw less (or more) than there is.
-            raise DependencyDown("clamd", f"scanned {verdict.bytes_scanned} of {read} bytes")
-        if read != event.object.size:
-            raise Reject("changed", CHANGED)
-        return Scanned.after(event, object=scanned, verdict=verdict)
-    if verdict.status == "unscannable" and ctx.settings.unscannable == "reject":
-        raise Reject(
-            "unscannable",
-            f"The virus scanner could not look inside the file ({verdict.signature}): "
-            "upload it without encryption or password, and not nested in archives.",
-        )
-    return Quarantined(media=event.media, object=scanned, identity=event.identity, verdict=verdict)
+    return verdict, read

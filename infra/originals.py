@@ -1,44 +1,84 @@
-"""Originals on the local disk: fetched once for all functions of a process that read one at the same time.
+"""Files of strangers on the local disk: fetched once for all functions of a process that read one at the same time.
 
-What `probe` has read of a picture is what its sizes are made of, where both run in one process: the same SHA-256 is the
-same bytes, wherever they lie by then.
+What `scan` has sent through ClamAV `probe` opens, and what `probe` has read pictures are made of, where they run in one
+process: the same SHA-256 is the same bytes, wherever they lie by then.
 """
 
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator
-from contextlib import ExitStack, asynccontextmanager
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.decoder import write_all
-from infra.objects import Objects
-from infra.workspace import workspace
+from infra.decoder import named, unnamed_file, write_all
+from infra.objects import MIB, Objects
 from schemas.objects import ObjectRef
 
 LINGER_SECONDS = 10.0
 """How long a copy outlives its last reader: the functions of one media begin one after another."""
+PASSED_ON_BYTES = 32 * MIB
+"""What is scanned of more than this is fetched again by who reads it next: to fetch it costs little beside the scan."""
+PASSED_ON_BYTES_TOGETHER = 128 * MIB
+"""The disk that a burst of small files may take, of which nobody knows yet whether this process will read them."""
+
+Progress = Callable[[int, int], Awaitable[None]]
 
 
 class Changed(Exception):
-    """An original isn't what was promoted: its SHA-256 is another."""
+    """A file isn't what it was: its SHA-256 is another."""
+
+
+@dataclass(slots=True)
+class Original:
+    """A file on the local disk, for reading alone, as long as its `with` block lasts.
+
+    Attributes:
+        file: Its descriptor, for decoders; the offset is nobody's.
+    """
+
+    file: int
+    _held: ExitStack
+    _path: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """Its name, for programs that open files by name."""
+        if self._path is None:
+            self._path = self._held.enter_context(named(self.file))
+        return self._path
 
 
 @dataclass(slots=True)
 class _Copy:
-    """One original on disk, or on its way there."""
+    """One file on disk, or on its way there."""
 
-    files: ExitStack
-    path: Path
-    fetching: asyncio.Task[None]
+    held: ExitStack
+    original: Original
+    fetching: asyncio.Future[None]
+    passed_on: int = 0
     readers: int = 0
     dropping: asyncio.TimerHandle | None = None
 
 
 @dataclass(slots=True)
+class Passing:
+    """A file that is on its way through this process: what is written may be kept for who reads it next."""
+
+    _file: int
+    keep: Callable[[ObjectRef], None]
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        if self._file >= 0:
+            write_all(self._file, chunk)
+
+
+@dataclass(slots=True)
 class Originals:
-    """The originals that this process reads now.
+    """The files that this process reads now.
 
     Attributes:
         objects: MinIO.
@@ -50,39 +90,76 @@ class Originals:
     _copies: dict[str, _Copy] = field(default_factory=dict[str, _Copy])
 
     @asynccontextmanager
-    async def open(self, ref: ObjectRef, objects: Objects | None = None) -> AsyncGenerator[Path]:
-        """Have the whole original as a file, for reading alone.
+    async def open(
+        self, ref: ObjectRef, objects: Objects | None = None, *, progress: Progress | None = None
+    ) -> AsyncGenerator[Original]:
+        """Have the whole of a file on the local disk.
 
         Args:
             ref: Where it lies, and its SHA-256.
             objects: Through which view of MinIO it is fetched, if it isn't here; default: the process's own.
+            progress: Is told the bytes that are here, of how many, while they are fetched for this reader.
 
         Raises:
             Gone: There are no bytes.
             DependencyDown: MinIO doesn't answer.
-            Changed: What lies there isn't what was promoted.
+            Changed: What lies there has another SHA-256.
             OSError: No space.
         """
         known = ref.sha256 or f"{ref.key}@{ref.version_id}"
         copy = self._copies.get(known)
         if copy is None or (copy.fetching.done() and (copy.fetching.cancelled() or copy.fetching.exception())):
-            copy = self._copies[known] = self._begin(ref, objects or self.objects)
+            copy = self._copies[known] = self._begin(ref, objects or self.objects, progress)
         copy.readers += 1
         if copy.dropping:
             copy.dropping.cancel()
             copy.dropping = None
         try:
             await asyncio.shield(copy.fetching)
-            yield copy.path
+            yield copy.original
         finally:
             copy.readers -= 1
             if not copy.readers:
                 failed = not copy.fetching.done() or copy.fetching.cancelled() or copy.fetching.exception()
-                loop = asyncio.get_running_loop()
                 if failed:
                     self._drop(known, copy)
                 else:
-                    copy.dropping = loop.call_later(LINGER_SECONDS, self._drop, known, copy)
+                    self._linger(known, copy)
+
+    @contextmanager
+    def passing(self, size: int) -> Generator[Passing]:
+        """Take down a file that is read for something else, so that it can be opened without being fetched again.
+
+        Nothing is kept of what is too large, or where too much is kept already; whoever opens it fetches it then.
+
+        Args:
+            size: Its bytes.
+
+        Yields:
+            What takes the bytes; to `keep` them, under the reference that has their SHA-256, is the caller's word that
+            all were written.
+
+        Raises:
+            OSError: No space.
+        """
+        together = sum(copy.passed_on for copy in self._copies.values())
+        if size > PASSED_ON_BYTES or together + size > PASSED_ON_BYTES_TOGETHER:
+            yield Passing(-1, lambda _: None)
+            return
+        with ExitStack() as held:
+            file = _file(held, self.directory)
+
+            def keep(ref: ObjectRef) -> None:
+                assert ref.sha256 is not None
+                if ref.sha256 in self._copies:
+                    return
+                here = asyncio.get_running_loop().create_future()
+                here.set_result(None)
+                kept = held.pop_all()
+                copy = self._copies[ref.sha256] = _Copy(kept, Original(file, kept), here, passed_on=size)
+                self._linger(ref.sha256, copy)
+
+            yield Passing(file, keep)
 
     async def aclose(self) -> None:
         """Remove every copy."""
@@ -93,24 +170,35 @@ class Originals:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await copy.fetching
 
-    def _begin(self, ref: ObjectRef, objects: Objects) -> _Copy:
-        files = ExitStack()
-        path = files.enter_context(workspace(self.directory)) / "original"
-        return _Copy(files, path, asyncio.create_task(self._fetch(ref, path, objects)))
+    def _begin(self, ref: ObjectRef, objects: Objects, progress: Progress | None) -> _Copy:
+        held = ExitStack()
+        file = _file(held, self.directory)
+        return _Copy(held, Original(file, held), asyncio.ensure_future(_fetch(ref, file, objects, progress)))
 
-    async def _fetch(self, ref: ObjectRef, path: Path, objects: Objects) -> None:
-        digest = hashlib.sha256()
-        # Unbuffered: each write is one call of a quarter of a megabyte into the page cache.
-        with path.open("wb", buffering=0) as file:
-            async with objects.open(ref) as chunks:
-                async for chunk in chunks:
-                    digest.update(chunk)
-                    write_all(file.fileno(), chunk)
-        if ref.sha256 is not None and digest.hexdigest() != ref.sha256:
-            raise Changed(f"{ref.key} has the SHA-256 {digest.hexdigest()}, and {ref.sha256} was promoted")
+    def _linger(self, known: str, copy: _Copy) -> None:
+        copy.dropping = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._drop, known, copy)
 
     def _drop(self, known: str, copy: _Copy) -> None:
         copy.fetching.cancel()
-        copy.files.close()
+        copy.held.close()
         if self._copies.get(known) is copy:
             del self._copies[known]
+
+
+def _file(held: ExitStack, directory: Path | None) -> int:
+    file = unnamed_file(directory)
+    held.callback(os.close, file)
+    return file
+
+
+async def _fetch(ref: ObjectRef, file: int, objects: Objects, progress: Progress | None) -> None:
+    digest, size = hashlib.sha256(), 0
+    async with objects.open(ref) as chunks:
+        async for chunk in chunks:
+            digest.update(chunk)
+            write_all(file, chunk)
+            size += len(chunk)
+            if progress and size < ref.size:
+                await progress(size, ref.size)
+    if ref.sha256 is not None and digest.hexdigest() != ref.sha256:
+        raise Changed(f"{ref.key} has the SHA-256 {digest.hexdigest()}, not {ref.sha256}")

@@ -36,8 +36,8 @@ async def recording(event: Promoted, ctx: Context) -> AsyncGenerator[Recording]:
     assert isinstance(event.probe, AudioProbe)
     if not event.probe.audio:
         raise Reject("unsupported_codec", "There is no sound in the file that can be read.")
-    async with ctx.originals.open(event.original) as path:
-        yield Recording(path, event.identity.content_type, event.probe.audio[0], event.probe.duration_seconds)
+    async with ctx.originals.open(event.original) as original:
+        yield Recording(original.path, event.identity.content_type, event.probe.audio[0], event.probe.duration_seconds)
 
 
 def telling(ctx: Context) -> Callable[[float], Awaitable[None]]:

@@ -15,7 +15,6 @@ async def read_excerpt(event: Promoted, ctx: Context) -> Done | None:
     if product is None:
         return None
     most = ctx.settings.documents.excerpt_characters
-    async with ctx.originals.open(event.original) as path:
-        with path.open("rb") as file:
-            text = await read_first_words(ctx.decoders, file.fileno(), event.identity.content_type, most)
+    async with ctx.originals.open(event.original) as original:
+        text = await read_first_words(ctx.decoders, original.file, event.identity.content_type, most)
     return done(event, product, (), TextDescription(excerpt=text))

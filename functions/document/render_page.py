@@ -16,16 +16,15 @@ async def render_page(event: Promoted, ctx: Context) -> Done | None:
     if product is None:
         return None
     profile = ctx.settings.documents
-    async with ctx.originals.open(event.original) as path:
-        with path.open("rb") as file:
-            pages, pictures = await render_first_page(
-                ctx.decoders,
-                file.fileno(),
-                longest=profile.page_longest,
-                dpi=profile.page_dpi,
-                quality=profile.page_quality,
-                codings=profile.page_formats,
-            )
+    async with ctx.originals.open(event.original) as original:
+        pages, pictures = await render_first_page(
+            ctx.decoders,
+            original.file,
+            longest=profile.page_longest,
+            dpi=profile.page_dpi,
+            quality=profile.page_quality,
+            codings=profile.page_formats,
+        )
     renditions = [await store_picture(event.media.media_id, "page", picture, ctx) for picture in pictures]
     failpoint("render_page.stored")
     return done(event, product, renditions, PageDescription(pages=pages))

@@ -88,12 +88,8 @@ async def _picture(
     assert isinstance(promoted.probe, ImageProbe)
     rendition = _smallest(sizes, promoted.probe)
     if rendition is None:
-        async with ctx.originals.open(promoted.original) as path:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                yield file, promoted.probe
-            finally:
-                os.close(file)
+        async with ctx.originals.open(promoted.original) as original:
+            yield original.file, promoted.probe
         return
     key = rendition_key(promoted.media.media_id, rendition.name)
     file = unnamed_file(ctx.settings.work_dir)

@@ -1,7 +1,6 @@
 """From `promoted` to `done`: the sizes of a picture, each in the formats that the profile names."""
 
 import asyncio
-import os
 
 from events.failpoints import failpoint
 from events.registry import function
@@ -32,15 +31,11 @@ async def render_image(event: Promoted, ctx: Context) -> Done | None:
     if product is None:
         return None
     assert isinstance(event.probe, ImageProbe)
-    async with ctx.originals.open(event.original) as path:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            with Output() as output:
-                pictures = await render_sizes(ctx.decoders, file, event.probe, ctx.settings.images, output)
-                kept = (_keep(each, output, event.media.media_id, ctx) for each in pictures)
-                renditions = await asyncio.gather(*kept)
-        finally:
-            os.close(file)
+    async with ctx.originals.open(event.original) as original:
+        with Output() as output:
+            pictures = await render_sizes(ctx.decoders, original.file, event.probe, ctx.settings.images, output)
+            kept = (_keep(each, output, event.media.media_id, ctx) for each in pictures)
+            renditions = await asyncio.gather(*kept)
     return done(event, product, sorted(renditions, key=lambda rendition: rendition.name))
 
 

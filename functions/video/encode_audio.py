@@ -44,7 +44,7 @@ async def encode_audio(event: Planned, ctx: Context) -> Encoded | None:
 
     async with ctx.originals.open(event.original) as original:
         with workspace(ctx.settings.work_dir) as into:
-            recording = Recording(original, event.identity.content_type, track, event.probe.duration_seconds)
+            recording = Recording(original.path, event.identity.content_type, track, event.probe.duration_seconds)
             facts = await encode_sound(ctx.ffmpeg, recording, event.plan, into, on_seconds=tell)
             place = event.media.media_id, event.plan.hash
             if path := written(into, SOUND):

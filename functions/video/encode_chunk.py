@@ -39,7 +39,7 @@ async def encode_chunk(event: Cut, ctx: Context) -> Encoded | None:
     telling = _Telling(event, ctx, found, rungs)
     async with ctx.originals.open(event.original) as original:
         with workspace(ctx.settings.work_dir) as into:
-            encoding = Encoding(original, event.identity.content_type, event.probe, event.plan)
+            encoding = Encoding(original.path, event.identity.content_type, event.probe, event.plan)
             await encode(ctx.ffmpeg, encoding, event.chunk, rungs, into, threads=threads(ctx), on_frames=telling.frames)
             telling.measure()
             failpoint("encode_chunk.encoded")

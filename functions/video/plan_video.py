@@ -25,9 +25,9 @@ async def plan_video(event: Promoted, ctx: Context) -> AsyncIterator[Planned | C
         return
     if not isinstance(event.probe, VideoProbe):
         raise Reject("type_mismatch", "There is no video in it: request the upload with its real type.")
-    async with ctx.originals.open(event.original) as path:
+    async with ctx.originals.open(event.original) as original:
         plan, cutting = await make_plan(
-            ctx.ffmpeg, path, event.original, event.identity, event.probe, ctx.settings.video
+            ctx.ffmpeg, original.path, event.original, event.identity, event.probe, ctx.settings.video
         )
     await ctx.objects.put(
         work_key(event.media.media_id, plan.hash, TABLE),

@@ -24,7 +24,7 @@ async def take_poster(event: Promoted, ctx: Context) -> Done | None:
     wish = poster.Wish(profile.poster_longest, profile.poster_jpeg_quality, profile.poster_webp_quality)
     with workspace(ctx.settings.work_dir) as into:
         async with ctx.originals.open(event.original) as original:
-            footage = Footage(original, event.identity.content_type, event.probe)
+            footage = Footage(original.path, event.identity.content_type, event.probe)
             taken = await poster.take(ctx.ffmpeg, footage, wish, into)
         failpoint("take_poster.taken")
         renditions = [

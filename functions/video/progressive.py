@@ -37,7 +37,7 @@ async def encode_progressive(event: Promoted, ctx: Context) -> Done | None:
 
     with workspace(ctx.settings.work_dir) as into:
         async with ctx.originals.open(event.original) as original:
-            footage = Footage(original, event.identity.content_type, event.probe)
+            footage = Footage(original.path, event.identity.content_type, event.probe)
             wish = _wish(ctx.settings.video)
             made = await progressive.encode(ctx.ffmpeg, footage, wish, into, threads=threads(ctx), on_progress=tell)
         failpoint("encode_progressive.encoded")

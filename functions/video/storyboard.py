@@ -26,7 +26,7 @@ async def draw_storyboard(event: Promoted, ctx: Context) -> Done | None:
     media_id = event.media.media_id
     with workspace(ctx.settings.work_dir) as into:
         async with ctx.originals.open(event.original) as original:
-            footage = Footage(original, event.identity.content_type, event.probe)
+            footage = Footage(original.path, event.identity.content_type, event.probe)
             drawn = await storyboard.draw(ctx.ffmpeg, footage, _wish(ctx.settings.video), into)
         failpoint("draw_storyboard.drawn")
         renditions = [

@@ -138,7 +138,7 @@ async def test_a_file_system_that_takes_a_part(system: System, monkeypatch: pyte
         cut.append(len(data))
         return write(file, data[: max(len(data) // 2, 4096)])
 
-    monkeypatch.setattr("functions.probe.os.write", short)
+    monkeypatch.setattr("infra.decoder.spool.os.write", short)
     async with connected(system) as services:
         found = await probe(event, context(services))
     assert isinstance(found, Probed)

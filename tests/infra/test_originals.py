@@ -46,6 +46,10 @@ def _files(directory: Path) -> list[Path]:
     return list(directory.iterdir())
 
 
+def _descriptors() -> int:
+    return len(_files(Path("/proc/self/fd")))
+
+
 class Counted:
     """The store, with its reads counted."""
 
@@ -67,8 +71,8 @@ async def test_one_copy_for_all(objects: Objects, ref: ObjectRef, tmp_path: Path
     shared = Originals(counted, tmp_path)
 
     async def read() -> bool:
-        async with shared.open(ref) as path:
-            return path.read_bytes() == BODY
+        async with shared.open(ref) as original:
+            return original.path.read_bytes() == BODY and os.pread(original.file, len(BODY), 0) == BODY
 
     assert all(await asyncio.gather(*(read() for _ in range(10))))
     assert await read()
@@ -84,12 +88,13 @@ async def test_gone_when_nobody_reads(
     monkeypatch.setattr(module, "LINGER_SECONDS", 0.01)
     counted: Any = Counted(objects)
     shared = Originals(counted, tmp_path)
-    async with shared.open(ref):
-        assert len(_files(tmp_path)) == 1
+    async with shared.open(ref) as original:
+        path = original.path
+        assert _files(tmp_path) == [path]
     while _files(tmp_path):  # noqa: ASYNC110 -- a directory says nothing when it goes
         await asyncio.sleep(0.005)
-    async with shared.open(ref) as path:
-        assert path.stat().st_size == len(BODY)
+    async with shared.open(ref) as original:
+        assert os.fstat(original.file).st_size == len(BODY)
     assert counted.reads == 2
     await shared.aclose()
 
@@ -97,15 +102,15 @@ async def test_gone_when_nobody_reads(
 async def test_other_bytes_are_refused(objects: Objects, ref: ObjectRef, tmp_path: Path) -> None:
     """What isn't what was promoted is read by nobody, and what isn't there says so; neither leaves a file."""
     shared = Originals(objects, tmp_path)
-    with pytest.raises(Changed, match="was promoted"):
+    with pytest.raises(Changed, match="has the SHA-256"):
         async with shared.open(ref.model_copy(update={"sha256": "0" * 64})):
             pytest.fail("read")
     with pytest.raises(Gone):
         async with shared.open(ref.model_copy(update={"key": "permanent/none"})):
             pytest.fail("read")
     assert _files(tmp_path) == []
-    async with shared.open(ref) as path:
-        assert path.exists()
+    async with shared.open(ref) as original:
+        assert original.path.exists()
     await shared.aclose()
 
 
@@ -114,8 +119,8 @@ async def test_whoever_gives_up_leaves_the_others_theirs(objects: Objects, ref: 
     shared = Originals(objects, tmp_path)
 
     async def read() -> int:
-        async with shared.open(ref) as path:
-            return path.stat().st_size
+        async with shared.open(ref) as original:
+            return original.path.stat().st_size
 
     first, second = asyncio.create_task(read()), asyncio.create_task(read())
     await asyncio.sleep(0)
@@ -125,6 +130,49 @@ async def test_whoever_gives_up_leaves_the_others_theirs(objects: Objects, ref: 
         await first
     await shared.aclose()
     assert _files(tmp_path) == []
+
+
+async def test_what_passed_through_is_not_fetched_again(
+    objects: Objects, ref: ObjectRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was kept of a file that was read for something else is what the next reader has, until it is in the way."""
+    monkeypatch.setattr(module, "PASSED_ON_BYTES_TOGETHER", int(1.5 * len(BODY)))
+    counted: Any = Counted(objects)
+    shared = Originals(counted, tmp_path)
+    with shared.passing(len(BODY)) as passing:
+        for start in range(0, len(BODY), 64 * 1024):
+            passing.write(BODY[start : start + 64 * 1024])
+        passing.keep(ref)
+    async with shared.open(ref) as original:
+        assert original.path.read_bytes() == BODY
+    assert counted.reads == 0
+    # There is no room for a second one: it is fetched.
+    other = ref.model_copy(update={"sha256": None})
+    with shared.passing(len(BODY)) as passing:
+        passing.write(BODY)
+        passing.keep(other)
+    async with shared.open(other) as original:
+        assert os.pread(original.file, len(BODY), 0) == BODY
+    assert counted.reads == 1
+    await shared.aclose()
+    assert _files(tmp_path) == []
+
+
+async def test_what_passed_through_and_was_not_kept_is_gone(objects: Objects, ref: ObjectRef, tmp_path: Path) -> None:
+    """What failed on its way, or was another, no reader gets; what is too large is not taken down."""
+    counted: Any = Counted(objects)
+    shared = Originals(counted, tmp_path)
+    opened = _descriptors()
+    with shared.passing(len(BODY)) as passing:
+        passing.write(b"something else")
+    with shared.passing(module.PASSED_ON_BYTES + 1) as passing:
+        passing.write(b"something else")
+        passing.keep(ref)
+    assert _descriptors() == opened
+    async with shared.open(ref) as original:
+        assert os.pread(original.file, len(BODY), 0) == BODY
+    assert counted.reads == 1
+    await shared.aclose()
 
 
 async def test_a_file_is_put_as_it_is(objects: Objects, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from .vips import pyvips
 # Frames that last less are taken for a mistake: browsers show them for 100 ms.
 _SHORTEST_MILLISECONDS = 11
 _MISTAKEN_MILLISECONDS = 100
+_UPRIGHT = 1
 _SWAPPED_FROM = 5
 _MEANT = {"L": "b-w", "CMYK": "cmyk", "RGB": "srgb", "RGBA": "srgb"}
 
@@ -152,7 +153,10 @@ def _finished(image: Any, wanted: Wanted) -> Any:
     """Made small, then given its colours, then turned: each costs the less the fewer pixels there are."""
     width, height = (max(1, round(side / wanted.shrink)) for side in (wanted.width, wanted.height))
     small = resized(image, width, height).copy_memory()
-    turned = in_srgb(small).copy()
+    coloured = in_srgb(small)
+    if wanted.orientation == _UPRIGHT:
+        return coloured.copy_memory()
+    turned = coloured.copy()
     turned.set_type(pyvips.GValue.gint_type, "orientation", wanted.orientation)
     return turned.autorot().copy_memory()
 
