@@ -27,6 +27,8 @@ def in_srgb(image: Any) -> Any:
                 return _transformed(image).copy_memory()
         image = image.copy()
         image.remove(PROFILE)
+    if (image.interpretation, image.format) == ("srgb", "uchar"):
+        return image  # to be told so by libvips would cost a copy
     return image.colourspace("srgb")
 
 

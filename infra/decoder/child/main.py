@@ -3,12 +3,14 @@
 import array
 import json
 import os
+import select
 import socket
 import time
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, cast
 
+from . import memory
 from .limits import limit
 from .output import Output
 from .rejected import Rejected
@@ -18,6 +20,7 @@ Job = Callable[..., dict[str, Any]]
 
 PACKET_BYTES = 64 * 1024
 LONGEST_TEXT = 1000
+IDLE_SECONDS = 1.0
 
 
 def main(channel: int, memory_bytes: int, tasks: int | None, modules: list[str]) -> None:
@@ -31,6 +34,7 @@ def main(channel: int, memory_bytes: int, tasks: int | None, modules: list[str])
             `Output` where it makes files.
     """
     limit(memory_bytes, tasks)
+    memory.keep()
     jobs: dict[str, Job] = {}
     for name in modules:
         jobs.update(cast("dict[str, Job]", import_module(name).JOBS))
@@ -38,8 +42,11 @@ def main(channel: int, memory_bytes: int, tasks: int | None, modules: list[str])
     os.dup2(0, 2)  # standard error was for failing to start; a decoder that grumbles must not fill the pipe
     with socket.socket(fileno=channel) as connection:
         _send(connection, {})
-        while _serve(connection, jobs):
-            pass
+        while True:
+            if not select.select([connection], [], [], IDLE_SECONDS)[0]:
+                memory.give_back()
+            if not _serve(connection, jobs):
+                return
 
 
 def _serve(connection: socket.socket, jobs: dict[str, Job]) -> bool:

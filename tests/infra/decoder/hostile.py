@@ -4,6 +4,7 @@ import ctypes
 import inspect
 import mmap
 import os
+import resource
 import signal
 import socket
 import time
@@ -55,6 +56,14 @@ def eat(file: int, args: dict[str, Any], inline: bytes) -> dict[str, Any]:
     kept: list[bytearray] = []
     while True:
         kept.append(bytearray(16 * 1024 * 1024))
+
+
+def use(file: int, args: dict[str, Any], inline: bytes) -> dict[str, Any]:
+    """Need memory for the length of a job, in pieces; say how many pages of it the kernel had to find."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    kept = [bytearray(b"x" * args["each"]) for _ in range(args["pieces"])]
+    del kept
+    return {"faults": resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before}
 
 
 def segfault(file: int, args: dict[str, Any], inline: bytes) -> dict[str, Any]:
@@ -209,7 +218,7 @@ _BIRTH = time.monotonic_ns()  # tells children apart: in its sandbox every one i
 JOBS = {
     job.__name__: job
     for job in (
-        echo, hang, spin, work, eat, segfault, crash_once, leave_a_trace, leave, raise_an_error, escape, lie,
+        echo, hang, spin, work, eat, use, segfault, crash_once, leave_a_trace, leave, raise_an_error, escape, lie,
         chatter, babble, resources, give, give_once, tamper, tamper_later,
     )
 }  # fmt: skip

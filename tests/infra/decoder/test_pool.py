@@ -227,6 +227,22 @@ async def test_children_are_retired(pool: DecoderPool, monkeypatch: pytest.Monke
     assert len(pids) >= 3
 
 
+async def test_memory_is_kept_for_the_next_job_and_given_back_after_a_moment(pool: DecoderPool) -> None:
+    """A second job of the same size finds its pages where they were; an idle child is as small as before."""
+
+    def resident() -> int:
+        return max(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pool.pids) * 4096
+
+    args: dict[str, Any] = {"pieces": 20, "each": MIB}
+    await pool.run("echo")
+    before = resident()
+    await pool.run("use", args=args)
+    again = await pool.run("use", args=args)
+    assert resident() > before + 15 * MIB
+    assert again["faults"] < 500  # pyright: ignore[reportOperatorIssue] -- of 5,000 pages
+    await _until(lambda: resident() < before + 5 * MIB)
+
+
 async def test_no_descriptor_is_left_behind(pool: DecoderPool, file_of: Make) -> None:
     """Neither in the children nor here, after good jobs and bad ones."""
     file = file_of(b"x")
