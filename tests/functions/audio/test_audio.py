@@ -5,6 +5,7 @@ import io
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest_asyncio
 from PIL import Image
 from pydantic_core import from_json
 
+from bench.processes import descendants
 from events.registry import load
 from functions.audio import draw_long_waveform, draw_waveform, read_tags, render_long_sound, render_sound
 from functions.audio.recordings import QUICK_BYTES, QUICK_SECONDS, is_quick
@@ -224,7 +226,7 @@ async def test_a_decoder_that_is_killed(system: System, tmp_path: Path) -> None:
     optional = AUDIO.model_copy(update={"sound": "optional"})
     async with working(system, audio=optional, work_dir=tmp_path):
         media_id = await system.upload(MINUTES, "audio/mpeg")
-        (pid, *_) = await poll(encoders)
+        (pid, *_) = await poll(lambda: encoders(os.getpid()))
         os.kill(pid, signal.SIGKILL)
         terminal = await system.ended(media_id)
     ended = await outcomes(system, media_id)
@@ -242,9 +244,10 @@ async def test_a_worker_that_is_killed(system: System, tmp_path: Path) -> None:
     try:
         await run.start()
         media_id = await system.upload(MINUTES, "audio/mpeg")
-        await poll(encoders)
+        at_work: list[int] = []
+        await poll(lambda: at_work.extend(encoders(run.pid)) or at_work)
         await run.kill()
-        await poll(lambda: not encoders())
+        await poll(lambda: not any(words(pid) for pid in at_work))
         assert names(spool)
         await run.start()
         terminal = await system.ended(media_id, patience=90)
@@ -261,17 +264,21 @@ def names(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir()]
 
 
-def encoders() -> list[int]:
-    """FFmpegs at work on `sound.m4a`, by process id; not the sandbox around them."""
-    found: list[int] = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (path / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if words[0].endswith(b"ffmpeg") and b"/output/sound.m4a" in words:
-            found.append(int(path.name))
-    return found
+def encoders(parent: int) -> list[int]:
+    """A process's FFmpegs at work on `sound.m4a`, by process id; not the sandbox around them."""
+    with suppress(OSError):  # children come and go
+        started = {pid: words(pid) for pid in descendants(parent)}
+        return [pid for pid, said in started.items() if said[:1] == ["ffmpeg"] and "/output/sound.m4a" in said]
+    return []
+
+
+def words(pid: int) -> list[str]:
+    """The command line that a living process was started with, its program without directories."""
+    try:
+        program, *arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
+    return [Path(program).name, *arguments] if program else []
 
 
 async def test_functions_are_for_sounds_alone(system: System) -> None:
