@@ -130,7 +130,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerState:
-    """How a consumer stands: waiting in the stream, delivered but unacknowledged, redelivered, open pull requests."""
+    """How a consumer stands.
+
+    Attributes:
+        name: Its name.
+        stream: Whose messages it delivers.
+        pending: Messages that wait in the stream.
+        unacknowledged: Messages that were delivered and are not acknowledged.
+        redelivered: Those of them that were delivered more than once.
+        waiting: Open pull requests.
+        finished: Deliveries that are over, since there is the consumer.
+    """
 
     name: str
     stream: str
@@ -138,6 +148,7 @@ class ConsumerState:
     unacknowledged: int
     redelivered: int
     waiting: int
+    finished: int
 
 
 class Message(Protocol):

@@ -225,6 +225,7 @@ async def state(link: Link, stream: str) -> list[ConsumerState]:
             unacknowledged=info["num_ack_pending"],
             redelivered=info["num_redelivered"],
             waiting=info["num_waiting"],
+            finished=info["delivered"]["consumer_seq"] - info["num_ack_pending"],
         )
         async for info in consumer_infos(link, stream)
     ]

@@ -180,7 +180,9 @@ class Queue(BaseModel):
 
     function: str
     position: int = Field(ge=0, description="Events that wait or are worked on at this function, this one included.")
-    eta_seconds: float | None = Field(default=None, description="None: it can't be said honestly.")
+    eta_seconds: float | None = Field(
+        default=None, description="Until they are done, at the speed of the last minute; none: nobody saw it work."
+    )
 
 
 class MediaStatus(BaseModel):

@@ -92,6 +92,7 @@ class MemoryConsumer:
         self._clock = clock
         self._reachable = reachable
         self._next = stream.last_sequence + 1
+        self._deliveries = 0
         self._pending: dict[int, Pending] = {}
         self._again: deque[int] = deque()
         self._subscriptions: deque[MemorySubscription] = deque()
@@ -120,6 +121,7 @@ class MemoryConsumer:
             self._subscriptions.append(subscription)
             pending = self._pending.setdefault(message.sequence, Pending())
             pending.delivered += 1
+            self._deliveries += 1
             self._wait(message.sequence, self.spec.ack_wait)
             subscription.receive(MemoryMessage(self, message, pending.delivered))
 
@@ -203,6 +205,7 @@ class MemoryConsumer:
             unacknowledged=len(self._pending),
             redelivered=sum(1 for each in self._pending.values() if each.delivered > 1),
             waiting=sum(1 for each in self._subscriptions if each.credit > 0),
+            finished=self._deliveries - len(self._pending),
         )
 
 

@@ -17,6 +17,7 @@ from infra.settings import Settings
 INPUT = "/input"
 OUTPUT = "/output"
 ALTERNATIVES = "/etc/alternatives"  # Debian's libblas and liblapack, which FFmpeg loads, are links to links in there
+DEAF_SECONDS = 5  # what a program that doesn't hear the first signal gets beyond its limit
 OPEN_FILES = 256  # a package of many rungs and chunks
 NICENESS = "10"
 
@@ -108,7 +109,8 @@ def _bounded(limits: Limits) -> list[str]:
     return [
         _installed("prlimit"),
         f"--as={limits.memory_bytes}",
-        f"--cpu={limits.cpu_seconds}",
+        # First the signal that says why, then the one that nothing survives.
+        f"--cpu={limits.cpu_seconds}:{limits.cpu_seconds + DEAF_SECONDS}",
         f"--fsize={limits.file_bytes}",
         f"--nofile={OPEN_FILES}",
         "--core=0",

@@ -15,7 +15,7 @@ from infra.ffmpeg.confined import Limits, command, system_call_filter
 from infra.settings import Settings
 from infra.workspace import remove_workspaces
 
-__all__ = ["Ends", "Ffmpeg", "Limits", "Ran"]
+__all__ = ["Ends", "Ffmpeg", "Killed", "Limits", "Ran"]
 
 CHUNK_BYTES = 256 * 1024
 HEAD_BYTES = 64 * 1024
@@ -74,6 +74,10 @@ class Ran:
     good: bool
     said: list[str]
     complained: str
+
+
+class Killed(Exception):
+    """Somebody else ended the program: the system, where memory ran out, or a person. No word about the file."""
 
 
 class Ffmpeg:
@@ -136,6 +140,7 @@ class Ffmpeg:
         Raises:
             DecodeRejected: `decode_timeout`, `decode_crash`; `bomb`: it would write more than it may.
             DecoderUnavailable: It could not be started; says nothing about the file.
+            Killed: Neither a limit nor the file ended it.
             OSError: No space is left.
         """
         async with contextlib.nullcontext() if background or budgeted else self._slots:
@@ -217,7 +222,9 @@ def _outcome(code: int, said: Ends, complained: Ends, limits: Limits) -> Ran:
     number = -code if code < 0 else code - _SIGNALLED
     if complained.head.startswith(_NOT_FFMPEG) or code == _NO_PROGRAM:
         raise DecoderUnavailable(complained.head.decode(errors="replace")[:1000])
-    if number in {signal.SIGXCPU, signal.SIGKILL}:
+    if number == signal.SIGKILL:
+        raise Killed("FFmpeg was killed: see whether this machine ran out of memory, and run fewer at once there")
+    if number == signal.SIGXCPU:
         raise DecodeRejected("decode_timeout", f"it took more than {limits.cpu_seconds} s of CPU time")
     if number == signal.SIGXFSZ:
         raise DecodeRejected("bomb", f"what is made of it has more than {limits.file_bytes:,} bytes")

@@ -710,7 +710,7 @@ async def a_consumers_state_is_told(bus: Bus, name: str) -> None:
     assert (await reader.have(3))[2].delivered == 2
     (state,) = await bus.state(name)
     assert (state.name, state.stream, state.pending, state.unacknowledged) == ("work", name, 1, 1)
-    assert (state.redelivered, state.waiting) == (1, 0)
+    assert (state.redelivered, state.waiting, state.finished) == (1, 0, 2)
     await reader.drain()
 
 

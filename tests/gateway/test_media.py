@@ -1,4 +1,5 @@
 import asyncio
+import time
 import uuid
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -8,9 +9,9 @@ import jsonschema
 import pytest
 from pydantic_core import from_json
 
-from events.bus import ConsumerSpec, Stored
+from events.bus import ConsumerSpec, Message, Stored
 from events.streams import Retention, streams
-from gateway import openapi
+from gateway import openapi, queues
 from infra.documents import Documents
 from infra.local.threaded import ThreadedStack
 from infra.objects import Objects
@@ -62,8 +63,9 @@ async def test_it_says_whom_a_media_waits_for(gateway: Running) -> None:
     assert body["original"] is None
 
 
-async def test_it_says_how_long_the_queue_is(gateway: Running) -> None:
-    """Under way, the position at the function it waits for is the consumer's own figure; no more is promised."""
+async def test_it_says_how_long_the_queue_is(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under way, the position at the function it waits for is the consumer's own figure, and so is its speed."""
+    monkeypatch.setattr(queues, "FRESH_SECONDS", 0)
     probe = ConsumerSpec("MEDIA", "probe", ("media.scanned.>",))
     # Whatever consumer another test left has that test's files in its queue.
     await gateway.operator.provision(streams(Retention()), [], prune=True)
@@ -78,6 +80,15 @@ async def test_it_says_how_long_the_queue_is(gateway: Running) -> None:
             "position": 3,
             "eta_seconds": None,
         }
+        took: asyncio.Queue[Message] = asyncio.Queue()
+        begun = time.monotonic()
+        subscription = await gateway.operator.subscribe("MEDIA", "probe", took.put_nowait)
+        subscription.want(1)
+        await (await took.get()).ack()
+        queue = (await gateway.status(media_id)).body["queue"]
+        assert queue["position"] == 2
+        assert 0 <= queue["eta_seconds"] <= 2 * (time.monotonic() - begun) + 1
+        await subscription.drain()
     finally:
         await gateway.operator.provision(streams(Retention()), [], prune=True)
 

@@ -17,7 +17,7 @@ import uvloop
 
 from infra.decoder import DecodeRejected, DecoderUnavailable, SandboxUnavailable, unnamed_file
 from infra.decoder.spool import NAMED, named, remove_names
-from infra.ffmpeg import Ffmpeg, Limits, Ran, probe_recording
+from infra.ffmpeg import Ffmpeg, Killed, Limits, Ran, probe_recording
 from infra.ffmpeg.confined import INPUT
 from infra.ffmpeg.run import HEAD_BYTES, TAIL_BYTES, Ends
 from infra.settings import MIB, Settings
@@ -130,18 +130,28 @@ async def test_a_program_that_eats_memory_gets_none(ffmpeg: Ffmpeg, work: Path) 
     assert "memory exhausted" in ran.complained
 
 
-async def test_a_crash_is_the_files(ffmpeg: Ffmpeg, work: Path) -> None:
-    """A program that dies of a signal says something about its input."""
+async def _ended_by(number: int, ffmpeg: Ffmpeg, work: Path) -> None:
     running = asyncio.create_task(ffmpeg.run("sleep", ["86312"], work, LIMITS))
 
     def sleeper() -> int:
         return next((pid for pid in _running("86312") if Path(f"/proc/{pid}/comm").read_text() == "sleep\n"), 0)
 
     await _until(lambda: bool(sleeper()))
-    os.kill(sleeper(), signal.SIGSEGV)
+    os.kill(sleeper(), number)
+    await running
+
+
+async def test_a_crash_is_the_files(ffmpeg: Ffmpeg, work: Path) -> None:
+    """A program that dies of a signal says something about its input."""
     with pytest.raises(DecodeRejected) as rejected:
-        await running
+        await _ended_by(signal.SIGSEGV, ffmpeg, work)
     assert rejected.value.code == "decode_crash"
+
+
+async def test_a_program_that_was_killed_says_nothing_of_the_file(ffmpeg: Ffmpeg, work: Path) -> None:
+    """What a machine without memory does to a program is tried again, and no verdict."""
+    with pytest.raises(Killed, match="memory"):
+        await _ended_by(signal.SIGKILL, ffmpeg, work)
 
 
 async def test_neighbours_are_unharmed(file_of: Make) -> None:
