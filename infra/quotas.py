@@ -50,7 +50,8 @@ class Quotas:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._client.close()
+        with translated():
+            await self._client.close()
 
     async def take(self, owner: str, size: int, now: datetime) -> bool:
         """Count an upload if it still fits into its owner's window; two gateways never give the last one twice."""
