@@ -76,12 +76,18 @@ class KvCursors:
 
 
 @asynccontextmanager
-async def services(settings: Settings, bus: Bus) -> AsyncGenerator[Services]:
-    """Connect the services of a function process; decoder children are started."""
+async def services(settings: Settings, bus: Bus, *, probes: bool = True) -> AsyncGenerator[Services]:
+    """Connect the services of a function process; decoder children are started.
+
+    Args:
+        settings: Of the process.
+        bus: To NATS.
+        probes: Whether what is scanned here may be probed here.
+    """
     decoders, ffmpeg = DecoderPool(settings), Ffmpeg(settings)
     documents = Documents.from_settings(settings)
     async with Objects.from_settings(settings) as objects:
-        originals = Originals(objects, settings.work_dir)
+        originals = Originals(objects, settings.work_dir, passed_on=probes)
         try:
             await decoders.start()
             await ffmpeg.start()

@@ -70,7 +70,8 @@ async def work(
     title = " ".join(["tidegate run", *names, *(f"--kind {kind}" for kind in kinds)])
     bus = await NatsBus.connect(settings.nats_url, name=title, on_closed=closed)
     try:
-        async with services(settings, bus) as shared:
+        probes = any(function.name == "probe" for function in functions)
+        async with services(settings, bus, probes=probes) as shared:
             worker = Worker(bus, application(shared), functions, policy(settings))
             await worker.start()
             relax_garbage_collection()

@@ -19,6 +19,8 @@ from schemas.objects import ObjectRef
 
 LINGER_SECONDS = 10.0
 """How long a copy outlives its last reader: the functions of one media begin one after another."""
+LINGERING = 256
+"""How many do, the newest: each is an open file, of which a process may have 1,024, and 140 documents come a second."""
 PASSED_ON_BYTES = 32 * MIB
 """What is scanned of more than this is fetched again by who reads it next: to fetch it costs little beside the scan."""
 PASSED_ON_BYTES_TOGETHER = 128 * MIB
@@ -67,13 +69,21 @@ class _Copy:
 class Passing:
     """A file that is on its way through this process: what is written may be kept for who reads it next."""
 
-    _file: int
-    keep: Callable[[ObjectRef], None]
+    _file: int | None = None
+    _keep: Callable[[ObjectRef], None] | None = None
 
     def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
-        if self._file >= 0:
-            write_all(self._file, chunk)
+        """Take the next bytes; where there is no space for them, none are kept."""
+        if self._file is not None:
+            try:
+                write_all(self._file, chunk)
+            except OSError:
+                self._file = None
+
+    def keep(self, ref: ObjectRef) -> None:
+        """Keep what was written, under the reference that has its SHA-256."""
+        if self._file is not None and self._keep is not None:
+            self._keep(ref)
 
 
 @dataclass(slots=True)
@@ -83,10 +93,13 @@ class Originals:
     Attributes:
         objects: MinIO.
         directory: Where copies live; default: the system's directory for temporary files.
+        passed_on: Whether somebody in this process reads what passes through it.
     """
 
     objects: Objects
     directory: Path | None = None
+    passed_on: bool = True
+    _passing: int = 0
     _copies: dict[str, _Copy] = field(default_factory=dict[str, _Copy])
 
     @asynccontextmanager
@@ -107,21 +120,30 @@ class Originals:
             OSError: No space.
         """
         known = ref.sha256 or f"{ref.key}@{ref.version_id}"
-        copy = self._copies.get(known)
-        if copy is None or (copy.fetching.done() and (copy.fetching.cancelled() or copy.fetching.exception())):
-            copy = self._copies[known] = self._begin(ref, objects or self.objects, progress)
+        while (copy := self._copies.get(known)) and not _failed(copy):
+            with self._read(known, copy):
+                # Another's object that had the same bytes may be gone by now, which says nothing about this one.
+                await asyncio.wait([copy.fetching])
+                if not _failed(copy):
+                    yield copy.original
+                    return
+        copy = self._copies[known] = self._begin(ref, objects or self.objects, progress)
+        with self._read(known, copy):
+            await asyncio.shield(copy.fetching)
+            yield copy.original
+
+    @contextmanager
+    def _read(self, known: str, copy: _Copy) -> Generator[None]:
         copy.readers += 1
         if copy.dropping:
             copy.dropping.cancel()
             copy.dropping = None
         try:
-            await asyncio.shield(copy.fetching)
-            yield copy.original
+            yield
         finally:
             copy.readers -= 1
             if not copy.readers:
-                failed = not copy.fetching.done() or copy.fetching.cancelled() or copy.fetching.exception()
-                if failed:
+                if not copy.fetching.done() or _failed(copy):
                     self._drop(known, copy)
                 else:
                     self._linger(known, copy)
@@ -130,7 +152,8 @@ class Originals:
     def passing(self, size: int) -> Generator[Passing]:
         """Take down a file that is read for something else, so that it can be opened without being fetched again.
 
-        Nothing is kept of what is too large, or where too much is kept already; whoever opens it fetches it then.
+        Nothing is kept of what is too large, where too much is kept already, or without space; whoever opens it
+        fetches it then.
 
         Args:
             size: Its bytes.
@@ -138,16 +161,17 @@ class Originals:
         Yields:
             What takes the bytes; to `keep` them, under the reference that has their SHA-256, is the caller's word that
             all were written.
-
-        Raises:
-            OSError: No space.
         """
-        together = sum(copy.passed_on for copy in self._copies.values())
-        if size > PASSED_ON_BYTES or together + size > PASSED_ON_BYTES_TOGETHER:
-            yield Passing(-1, lambda _: None)
+        together = self._passing + sum(copy.passed_on for copy in self._copies.values())
+        if not self.passed_on or size > PASSED_ON_BYTES or together + size > PASSED_ON_BYTES_TOGETHER:
+            yield Passing()
             return
         with ExitStack() as held:
-            file = _file(held, self.directory)
+            try:
+                file = _file(held, self.directory)
+            except OSError:
+                yield Passing()
+                return
 
             def keep(ref: ObjectRef) -> None:
                 assert ref.sha256 is not None
@@ -159,13 +183,15 @@ class Originals:
                 copy = self._copies[ref.sha256] = _Copy(kept, Original(file, kept), here, passed_on=size)
                 self._linger(ref.sha256, copy)
 
-            yield Passing(file, keep)
+            self._passing += size
+            try:
+                yield Passing(file, keep)
+            finally:
+                self._passing -= size
 
     async def aclose(self) -> None:
         """Remove every copy."""
         for known, copy in list(self._copies.items()):
-            if copy.dropping:
-                copy.dropping.cancel()
             self._drop(known, copy)
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await copy.fetching
@@ -177,12 +203,26 @@ class Originals:
 
     def _linger(self, known: str, copy: _Copy) -> None:
         copy.dropping = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._drop, known, copy)
+        lingering = [(each.dropping.when(), name) for name, each in self._copies.items() if each.dropping]
+        if len(lingering) > LINGERING:
+            _, oldest = min(lingering)
+            self._drop(oldest, self._copies[oldest])
 
     def _drop(self, known: str, copy: _Copy) -> None:
-        copy.fetching.cancel()
-        copy.held.close()
+        if copy.dropping:
+            copy.dropping.cancel()
         if self._copies.get(known) is copy:
             del self._copies[known]
+        if copy.fetching.done():
+            copy.held.close()
+        else:
+            # It may be about to write: its descriptor's number must not be another file's by then.
+            copy.fetching.add_done_callback(lambda _: copy.held.close())
+            copy.fetching.cancel()
+
+
+def _failed(copy: _Copy) -> bool:
+    return copy.fetching.done() and (copy.fetching.cancelled() or copy.fetching.exception() is not None)
 
 
 def _file(held: ExitStack, directory: Path | None) -> int:

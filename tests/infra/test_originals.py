@@ -1,6 +1,8 @@
 """An original is fetched once for all who read it, checked, and gone when nobody needs it any more."""
 
 import asyncio
+import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
@@ -187,3 +189,89 @@ async def test_a_file_is_put_as_it_is(objects: Objects, tmp_path: Path) -> None:
         assert info.etag == stored.etag
         got = await objects.get(ObjectRef(bucket=BUCKET, key="permanent/a/thumb.webp", size=size))
         assert got == body
+
+
+async def test_of_two_with_the_same_bytes_one_is_gone(objects: Objects, ref: ObjectRef, tmp_path: Path) -> None:
+    """Two media may share a SHA-256 and no more: what befalls the one's object says nothing about the other's."""
+    other = ref.model_copy(update={"key": "permanent/none"})
+    await objects.put("permanent/b/original.mp4", b"something else", content_type="video/mp4")
+    third = ref.model_copy(update={"key": "permanent/b/original.mp4"})
+    shared = Originals(objects, tmp_path)
+
+    async def read(which: ObjectRef) -> bool:
+        async with shared.open(which) as original:
+            return os.pread(original.file, len(BODY), 0) == BODY
+
+    for stranger, wrong in ((other, Gone), (third, Changed)):
+        first, second = await asyncio.gather(read(stranger), read(ref), return_exceptions=True)
+        assert (type(first), second) == (wrong, True)
+        await shared.aclose()
+
+
+async def test_many_small_files(objects: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many come within the seconds that copies linger, few descriptors are open: the newest are there."""
+    monkeypatch.setattr(module, "LINGERING", 8)
+    counted: Any = Counted(objects)
+    shared = Originals(counted, tmp_path)
+
+    async def small(number: int) -> ObjectRef:
+        body = b"%04d" % number
+        await objects.put(f"permanent/{number}/original.txt", body, content_type="text/plain")
+        digest = hashlib.sha256(body).hexdigest()
+        return ObjectRef(bucket=BUCKET, key=f"permanent/{number}/original.txt", size=4, sha256=digest)
+
+    refs = [await small(number) for number in range(40)]
+    opened = _descriptors()
+    for number, ref in enumerate(refs[:20]):
+        with shared.passing(4) as passing:
+            passing.write(b"%04d" % number)
+            passing.keep(ref)
+    for ref in refs[20:]:
+        async with shared.open(ref):
+            assert _descriptors() - opened < 8 + 4
+    fetched = counted.reads
+    async with shared.open(refs[32]) as oldest:
+        assert os.pread(oldest.file, 4, 0) == b"0032"
+    assert counted.reads == fetched
+    await shared.aclose()
+
+
+async def test_what_passes_needs_no_space(
+    objects: Objects, ref: ObjectRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the disk is full or missing, or nobody reads here, nothing is kept, and nobody is told."""
+
+    def full(file: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "no space")
+
+    counted: Any = Counted(objects)
+    shared = Originals(counted, tmp_path)
+    opened = _descriptors()
+    with shared.passing(len(BODY)) as passing:
+        passing.write(BODY[:1000])
+        with monkeypatch.context() as patch:
+            patch.setattr("infra.decoder.spool.os.write", full)
+            passing.write(BODY[1000:2000])
+        passing.write(BODY[2000:])
+        passing.keep(ref)
+    for nowhere in (Originals(counted, tmp_path / "none"), Originals(counted, tmp_path, passed_on=False)):
+        with nowhere.passing(len(BODY)) as passing:
+            passing.write(BODY)
+            passing.keep(ref)
+    assert _descriptors() == opened
+    async with shared.open(ref) as original:
+        assert os.pread(original.file, len(BODY), 0) == BODY
+    assert counted.reads == 1
+    await shared.aclose()
+
+
+async def test_files_on_their_way_count(objects: Objects, tmp_path: Path) -> None:
+    """Eight files that are scanned at once share the room that one after another would have."""
+    shared = Originals(objects, tmp_path)
+    opened = _descriptors()
+    with contextlib.ExitStack() as scans:
+        for _ in range(8):
+            scans.enter_context(shared.passing(module.PASSED_ON_BYTES))
+        assert _descriptors() - opened == module.PASSED_ON_BYTES_TOGETHER // module.PASSED_ON_BYTES
+    with shared.passing(module.PASSED_ON_BYTES):
+        assert _descriptors() - opened == 1
