@@ -76,9 +76,21 @@ class Track:
 
     @property
     def peak(self) -> int:
-        """The highest of its segments' bits a second; those of less than half a segment are too short to count."""
+        """The highest bits a second of segments in a row, half to one and a half times as long as the longest.
+
+        That is what BANDWIDTH is (RFC 8216, 4.1): a last segment of a moment counts with the one before it.
+        """
         longest = max(segment.seconds for segment in self.segments)
-        return max(_rate(each.size, each.seconds) for each in self.segments if each.seconds >= longest / 2)
+        found = self.average
+        for first in range(len(self.segments)):
+            size, seconds = 0, 0.0
+            for last in range(first, len(self.segments)):
+                size, seconds = size + self.segments[last].size, seconds + self.segments[last].seconds
+                if seconds > 1.5 * longest:
+                    break
+                if seconds >= longest / 2:
+                    found = max(found, _rate(size, seconds))
+        return found
 
 
 def read_track(folder: Path, number: int, rung: Rung | None) -> Track:
