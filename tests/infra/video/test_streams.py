@@ -1,6 +1,9 @@
 """Streams of what cameras, phones, browsers and editors make: every frame, at its time, on every rung."""
 
+import asyncio
 import math
+import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 from infra.decoder import DecodeRejected
 from infra.ffmpeg import Ffmpeg
 from infra.video.check import StreamBroken, check
+from infra.video.chunk import BUFFER_SECONDS
 from infra.video.package import FOLDER
 from infra.video.playlists import MANIFEST, MASTER
 from schemas.plan import SOUND, piece
@@ -135,6 +139,31 @@ async def test_sound_is_brought_to_a_loudness(ffmpeg: Ffmpeg, file_of: Make, tmp
     assert quiet.sound.loudness
     assert loud.sound.loudness == quiet.sound.loudness
     assert (quiet.sound.normalized, loud.sound.normalized) == (False, True)
+    assert await asyncio.to_thread(_loudness, tmp_path / SOUND) == pytest.approx(-14, abs=1)
+
+
+def _loudness(file: Path) -> float:
+    """What FFmpeg's own meter says, in LUFS."""
+    meter = ("-v", "info", "-nostats", "-i", str(file), "-af", "ebur128=dualmono=true", "-f", "null", "-")
+    said = subprocess.run(["ffmpeg", *meter], capture_output=True, text=True, check=True).stderr
+    return float(re.findall(r"I:\s+(-[0-9.]+) LUFS", said)[-1])
+
+
+async def test_rates_are_the_profiles(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
+    """Of noise no rung takes more than it may beside what a player has buffered; poor quality takes less."""
+    noise = f"{videos.shot(seconds=4)},noise=alls=80:allf=t"
+    file = file_of(av.made("noise.mp4", "-f", "lavfi", "-i", noise, *videos.X264, *_BT709))
+    used: dict[int | None, list[float]] = {}
+    for crf in (1, 51, None):
+        folder = tmp_path / f"{crf}"
+        folder.mkdir()
+        profile = small(crf=crf, preset="ultrafast", chunk_seconds=60)
+        made = await streamed(ffmpeg, file, "noise.mp4", folder, profile)
+        used[crf] = [track.average / track.rung.bit_rate for track in made.package.rungs if track.rung]
+    seconds = 4
+    assert max(used[1]) <= (seconds + BUFFER_SECONDS) / seconds
+    assert max(used[51]) < 0.2
+    assert all(0.7 < share <= (seconds + BUFFER_SECONDS) / seconds for share in used[None])
 
 
 async def test_what_is_announced_first_stays_as_it_is(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
