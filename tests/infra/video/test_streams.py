@@ -5,18 +5,21 @@ import math
 import re
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from infra.decoder import DecodeRejected
 from infra.ffmpeg import Ffmpeg
+from infra.ffmpeg.recording import Recording
 from infra.video.check import StreamBroken, check
 from infra.video.chunk import BUFFER_SECONDS
 from infra.video.package import FOLDER
 from infra.video.playlists import MANIFEST, MASTER
+from infra.video.sound import encode_sound
 from schemas.plan import SOUND, piece
-from tests.infra.video.making import contents, packaged, small, streamed
+from tests.infra.video.making import contents, nothing, packaged, planned, small, streamed
 from tests.samples import av, seeing, videos
 
 Make = Callable[[bytes], Path]
@@ -214,12 +217,28 @@ async def test_what_is_lost_is_found(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Pa
     with pytest.raises(StreamBroken):
         await check(ffmpeg, made.plan, made.sound, made.package)
     segment.write_bytes(kept)
+    assert made.sound
+    with pytest.raises(StreamBroken, match="the sound has"):
+        await check(ffmpeg, made.plan, made.sound.model_copy(update={"packets": made.sound.packets + 1}), made.package)
     await check(ffmpeg, made.plan, made.sound, made.package)
     (tmp_path / piece(1, "180p")).write_bytes((tmp_path / piece(0, "180p")).read_bytes()[:-2000])
     with pytest.raises(Exception, match=r"frames|Packaging|piece|read|track|Invalid"):
         await packaged(ffmpeg, made.plan, made.cutting, made.sound, tmp_path)
     assert (tmp_path / FOLDER).exists()
     assert (tmp_path / SOUND).exists()
+
+
+async def test_sound_that_ends_early_is_refused(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
+    """Where less of it can be decoded than its packets announce, by more than a frame, nothing is streamed."""
+    file = file_of(videos.video("h264.mp4"))
+    probe, plan, _ = await planned(ffmpeg, file, "h264.mp4", small())
+    assert plan.sound
+    recording = Recording(file, "video/mp4", probe.audio[0], probe.duration_seconds)
+    for more, refused in ((0.0, False), (0.5, True), (-0.5, True)):
+        sound = plan.sound.model_copy(update={"seconds": plan.sound.seconds + more})
+        wanted = plan.model_copy(update={"sound": sound})
+        with pytest.raises(DecodeRejected, match="sound are announced") if refused else nullcontext():
+            await encode_sound(ffmpeg, recording, wanted, tmp_path, on_seconds=nothing)
 
 
 async def test_damaged_frames_are_refused(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
