@@ -25,6 +25,8 @@ _NOT_FFMPEG = (b"bwrap: ", b"prlimit: ")
 _NO_PROGRAM = 127
 _NO_SPACE = "No space left on device"
 _SIGNALLED = 128  # as a shell and bubblewrap report it: and the signal's number
+# Of `ffmpeg`, which hears the signal of its limit of CPU time as one to stop, and of four of them as one to stop now.
+_STOPPED = {255, 123}
 
 
 OnLine = Callable[[str], Awaitable[None]]
@@ -224,7 +226,7 @@ def _outcome(code: int, said: Ends, complained: Ends, limits: Limits) -> Ran:
         raise DecoderUnavailable(complained.head.decode(errors="replace")[:1000])
     if number == signal.SIGKILL:
         raise Killed("FFmpeg was killed: see whether this machine ran out of memory, and run fewer at once there")
-    if number == signal.SIGXCPU:
+    if number == signal.SIGXCPU or code in _STOPPED:
         raise DecodeRejected("decode_timeout", f"it took more than {limits.cpu_seconds} s of CPU time")
     if number == signal.SIGXFSZ:
         raise DecodeRejected("bomb", f"what is made of it has more than {limits.file_bytes:,} bytes")

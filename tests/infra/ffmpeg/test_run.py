@@ -123,6 +123,14 @@ async def test_a_program_that_spins_is_ended(ffmpeg: Ffmpeg, work: Path) -> None
     assert rejected.value.code == "decode_timeout"
 
 
+async def test_ffmpeg_that_is_told_its_time_is_over(ffmpeg: Ffmpeg, work: Path) -> None:
+    """It hears the signal and ends itself, which is a limit's doing all the same."""
+    endless = ["-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=hd1080", "-f", "null", "-"]
+    with pytest.raises(DecodeRejected) as rejected:
+        await ffmpeg.run("ffmpeg", endless, work, Limits(memory_bytes=1024 * MIB, cpu_seconds=1, wall_seconds=60))
+    assert rejected.value.code == "decode_timeout"
+
+
 async def test_a_program_that_eats_memory_gets_none(ffmpeg: Ffmpeg, work: Path) -> None:
     """Beyond its limit there is nothing to have."""
     ran = await ffmpeg.run("dd", EATER, work, SCANTY)
