@@ -7,6 +7,7 @@ needs the highest rate: whoever has less bandwidth than a segment needs would st
 import math
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,8 @@ _ENTRY: Final = re.compile(
     r"#EXTINF:([0-9]{1,6}(?:\.[0-9]{1,9})?),\n(?:#EXT-X-PROGRAM-DATE-TIME:[^\n]*\n)?([^\n#]{1,64})\n"
 )
 _CODECS: Final = re.compile(r'CODECS="([A-Za-z0-9.]{1,32}(?:,[A-Za-z0-9.]{1,32})?)"')
+_FRAME_RATE: Final = re.compile(r' frameRate="[0-9/]{1,40}"')
+_DENOMINATOR: Final = 1001  # as television's rates have
 _MOST_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -99,7 +102,7 @@ def read_track(folder: Path, number: int, rung: Rung | None) -> Track:
     Raises:
         Misread: It names files that aren't there.
     """
-    text = _text(folder, f"media_{number}.m3u8")
+    text = read(folder, f"media_{number}.m3u8")
     found = _ENTRY.findall(text)
     if not found or len(found) != text.count("#EXTINF"):
         raise Misread(f"media_{number}.m3u8 lists {len(found)} segments")
@@ -160,7 +163,7 @@ def read_codecs(folder: Path, tracks: list[Track]) -> dict[int, str]:
     Raises:
         Misread: It names none for a rung.
     """
-    text = _text(folder, MASTER)
+    text = read(folder, MASTER)
     found: dict[int, str] = {}
     for line, name in zip(text.split("\n"), text.split("\n")[1:], strict=False):
         for track in tracks:
@@ -171,7 +174,21 @@ def read_codecs(folder: Path, tracks: list[Track]) -> dict[int, str]:
     return found
 
 
-def _text(folder: Path, name: str) -> str:
+def with_frame_rate(plan: Plan, manifest: str) -> str:
+    """A manifest that says how many frames a second there are.
+
+    FFmpeg takes the last frames of the first piece, whose lengths a piece alone doesn't know, for none.
+    """
+    rate = Fraction(plan.frames * plan.timescale, plan.duration).limit_denominator(_DENOMINATOR)
+    return _FRAME_RATE.sub(f' frameRate="{rate.numerator}/{rate.denominator}"', manifest)
+
+
+def read(folder: Path, name: str) -> str:
+    """What FFmpeg wrote.
+
+    Raises:
+        Misread: It isn't there, or too large.
+    """
     path = written(folder, name)
     if path is None or path.stat().st_size > _MOST_BYTES:
         raise Misread(f"{name} is not there, or too large")

@@ -204,6 +204,7 @@ async def test_players_are_told_what_they_need(ffmpeg: Ffmpeg, file_of: Make, tm
         longest = max(segment.seconds for segment in track.segments)
         assert f"#EXT-X-TARGETDURATION:{max(1, math.floor(longest + 0.5))}\n" in text
     assert "FRAME-RATE=25.000" in master
+    assert 'frameRate="25/1"' in (made.package.folder / MANIFEST).read_text()
     assert "avc1." in master
     assert "mp4a.40.2" in master
 
