@@ -59,14 +59,14 @@ async def discard(event: MediaEvent, ctx: Context) -> Discarded | None:
 
 
 async def _of_products(event: MediaEvent, ctx: Context) -> list[ObjectRef]:
-    """What a product's event makes needless: all, if it came late; a finished stream's pieces.
+    """What a product's event makes needless: all, if it came late; the pieces of a stream that is done or refused.
 
     Who gave up on a product may have left files of it, and nobody says `done` of them.
     """
     media_id = event.media.media_id
     if await _came_late(event, ctx):
         return await _remove_all(media_id, ctx)
-    if isinstance(event, Done) and event.product == "stream":
+    if isinstance(event, Done | Skipped) and event.product == "stream":
         return await _remove_all(media_id, ctx, "work")
     return []
 

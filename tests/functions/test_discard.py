@@ -12,7 +12,19 @@ from functions.promote import promote
 from infra.bucket import admin_client
 from infra.local.threaded import ThreadedStack
 from infra.presign import Presigner
-from schemas.events import MOST_NAMED_OBJECTS, Deleted, Overwritten, Promoted, Quarantined, Rejected
+from schemas.events import (
+    MOST_NAMED_OBJECTS,
+    Deleted,
+    Done,
+    Failed,
+    MediaEvent,
+    Overwritten,
+    Promoted,
+    Quarantined,
+    Rejected,
+    Skipped,
+)
+from schemas.media import Identity
 from schemas.objects import ObjectRef
 from schemas.subjects import temp_key
 from tests.functions.making import probed
@@ -61,6 +73,30 @@ async def test_quarantine_after_promotion_removes_the_original(system: System) -
         gone = await discard(condemned, context(services))
     assert await system.keys(media_id) == [f"quarantine/{media_id}"]
     assert {each.key.partition("/")[0] for each in gone.objects} == {"temp", "permanent", "work"}
+
+
+@pytest.mark.parametrize("outcome", [Done, Skipped, Failed])
+async def test_pieces_last_as_long_as_a_stream_may_come_of_them(system: System, outcome: type[MediaEvent]) -> None:
+    """Once it is done or refused they go; of one that was given up a retry needs only what is missing."""
+    media = (await probed(system, TEXT)).media
+    identity = Identity(kind="video", content_type="video/mp4", extension="mp4")
+    said = {
+        "media": media,
+        "identity": identity,
+        "product": "stream",
+        "products": ("stream",),
+        "required": True,
+        "code": "corrupt",
+        "reason": "It is damaged.",
+        "function": "encode_chunk",
+        "error": "It broke.",
+    }
+    event = outcome.model_validate({name: said[name] for name in said if name in outcome.model_fields})
+    piece = f"work/{media.media_id}/plan/chunk-1"
+    async with connected(system) as services:
+        await system.objects.put(piece, b"x", content_type="video/mp4")
+        await discard(event, context(services))
+    assert (piece in await system.keys(media.media_id)) == (outcome is Failed)
 
 
 async def test_source_is_removed_before_its_copies(system: System) -> None:
