@@ -25,14 +25,27 @@ def workspace(directory: Path | None = None) -> Generator[Path]:
     Raises:
         OSError: The place is missing or full.
     """
-    path = Path(tempfile.mkdtemp(SUFFIX, PREFIX, directory))
-    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    while (made := _locked(Path(tempfile.mkdtemp(SUFFIX, PREFIX, directory)))) is None:
+        pass
+    path, lock = made
     try:
-        fcntl.flock(lock, fcntl.LOCK_SH)  # says that its owner lives
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(lock)
+
+
+def _locked(path: Path) -> tuple[Path, int] | None:
+    """A new directory, and a lock that says that its owner lives; None: somebody took it for a dead one's."""
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    if path.exists():
+        return path, lock
+    os.close(lock)
+    return None
 
 
 def remove_workspaces(directory: Path | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,3 +95,23 @@ def test_directories_of_killed_processes_are_removed(tmp_path: Path) -> None:
         assert (left / "left").exists()
         assert remove_workspaces(tmp_path) == 1
         assert list(tmp_path.iterdir()) == [mine]
+
+
+def test_a_directory_that_is_just_made_is_nobodys_to_remove(tmp_path: Path) -> None:
+    """Who starts beside others clears up after dead ones alone, whenever it looks."""
+    ended = threading.Event()
+
+    def clear() -> None:
+        while not ended.is_set():
+            remove_workspaces(tmp_path)
+
+    clearing = threading.Thread(target=clear)
+    clearing.start()
+    try:
+        for _ in range(500):
+            with workspace(tmp_path) as place:
+                (place / "file").write_text("mine")
+    finally:
+        ended.set()
+        clearing.join()
+    assert not any(tmp_path.iterdir())
