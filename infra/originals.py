@@ -199,10 +199,12 @@ class Originals:
     def _begin(self, ref: ObjectRef, objects: Objects, progress: Progress | None) -> _Copy:
         held = ExitStack()
         file = _file(held, self.directory)
-        return _Copy(held, Original(file, held), asyncio.ensure_future(_fetch(ref, file, objects, progress)))
+        return _Copy(held, Original(file, held), asyncio.create_task(_fetch(ref, file, objects, progress)))
 
     def _linger(self, known: str, copy: _Copy) -> None:
         copy.dropping = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._drop, known, copy)
+        if len(self._copies) <= LINGERING:
+            return
         lingering = [(each.dropping.when(), name) for name, each in self._copies.items() if each.dropping]
         if len(lingering) > LINGERING:
             _, oldest = min(lingering)

@@ -67,6 +67,14 @@ class Counted:
             yield chunks
 
 
+async def _is_fetched(shared: Originals, counted: Counted, ref: ObjectRef) -> None:
+    """Nothing was kept of it: the store is read once, and the whole of it is there."""
+    async with shared.open(ref) as original:
+        assert os.pread(original.file, len(BODY), 0) == BODY
+    assert counted.reads == 1
+    await shared.aclose()
+
+
 async def test_one_copy_for_all(objects: Objects, ref: ObjectRef, tmp_path: Path) -> None:
     """Ten readers at once, and one right after them, are one read of the store."""
     counted: Any = Counted(objects)
@@ -171,10 +179,7 @@ async def test_what_passed_through_and_was_not_kept_is_gone(objects: Objects, re
         passing.write(b"something else")
         passing.keep(ref)
     assert _descriptors() == opened
-    async with shared.open(ref) as original:
-        assert os.pread(original.file, len(BODY), 0) == BODY
-    assert counted.reads == 1
-    await shared.aclose()
+    await _is_fetched(shared, counted, ref)
 
 
 async def test_a_file_is_put_as_it_is(objects: Objects, tmp_path: Path) -> None:
@@ -259,10 +264,7 @@ async def test_what_passes_needs_no_space(
             passing.write(BODY)
             passing.keep(ref)
     assert _descriptors() == opened
-    async with shared.open(ref) as original:
-        assert os.pread(original.file, len(BODY), 0) == BODY
-    assert counted.reads == 1
-    await shared.aclose()
+    await _is_fetched(shared, counted, ref)
 
 
 async def test_files_on_their_way_count(objects: Objects, tmp_path: Path) -> None:

@@ -244,8 +244,7 @@ async def test_a_worker_that_is_killed(system: System, tmp_path: Path) -> None:
     try:
         await run.start()
         media_id = await system.upload(MINUTES, "audio/mpeg")
-        at_work: list[int] = []
-        await poll(lambda: at_work.extend(encoders(run.pid)) or at_work)
+        at_work = await poll(lambda: encoders(run.pid))
         await run.kill()
         await poll(lambda: not any(words(pid) for pid in at_work))
         assert names(spool)
