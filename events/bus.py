@@ -176,7 +176,7 @@ class Message(Protocol):
 
     @property
     def delivered(self) -> int:
-        """How many times it was delivered, this one included (1 at first)."""
+        """How many times it was sent out, this one included (1 at first); one that nobody was there for counts."""
         ...
 
     async def ack(self, *, confirmed: bool = True) -> None:

@@ -363,7 +363,11 @@ async def what_was_asked_for_can_be_taken_back(bus: Bus, name: str) -> None:
 
 @promise
 async def a_recall_strands_nothing(bus: Bus, name: str) -> None:
-    """A message that is published while what would fetch it is taken back is delivered, or stays for others."""
+    """A message that is published while what would fetch it is taken back comes once, or stays for others.
+
+    Its count may be higher: nats-server sends to an address that was just given up, finds nobody, and at once sends
+    the message again.
+    """
     await bus.provision([stream(name)], [worker(name)])
     reader = await Reader.on(bus, name)
     assert reader.subscription
@@ -376,7 +380,6 @@ async def a_recall_strands_nothing(bus: Bus, name: str) -> None:
     while len(reader.got) < 40 and time.monotonic() < begun + 2:
         await reader.subscription.take()
     assert sorted(int(subject) for subject in reader.subjects) == list(range(40))
-    assert {each.delivered for each in reader.got} == {1}
     await reader.drain()
 
 
