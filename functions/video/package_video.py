@@ -6,7 +6,7 @@ from pathlib import Path
 
 from events.failpoints import failpoint
 from events.registry import function
-from functions.video.pieces import PRODUCT, is_wanted, pieces
+from functions.video.pieces import PRODUCT, Pieces, is_wanted, pieces
 from infra.context import Context
 from infra.decoder import write_all
 from infra.errors import Gone, PreconditionFailed
@@ -45,7 +45,7 @@ async def package_video(event: Encoded, ctx: Context) -> AsyncIterator[Playable 
     whole = found.whole(*everything)
     if announced and not whole:
         return
-    packaging = _Packaging(event, ctx)
+    packaging = _Packaging(event, ctx, found)
     try:
         with workspace(ctx.settings.work_dir) as directory:
             if not announced and len(everything) > 1:
@@ -73,9 +73,10 @@ def _key(event: Encoded, name: str) -> str:
 class _Packaging:
     """One delivery's work."""
 
-    def __init__(self, event: Encoded, ctx: Context) -> None:
-        self._event, self._ctx = event, ctx
+    def __init__(self, event: Encoded, ctx: Context, found: Pieces) -> None:
+        self._event, self._ctx, self._found = event, ctx, found
         self._gate = asyncio.Semaphore(AT_ONCE)
+        self._moved, self._to_move = 0, 0
 
     async def playable(self, first: tuple[Rung, ...], directory: Path) -> Playable:
         """Package the first size alone."""
@@ -112,18 +113,27 @@ class _Packaging:
             facts = SoundFacts.model_validate_json(await ctx.objects.get(self._ref(SOUND_FACTS)))
             sound = facts if facts.packets else None
         names = [piece(chunk, rung.name) for rung in rungs for chunk in range(plan.chunks)]
-        await self._each([*names, *([SOUND] if sound else [])], lambda name: self._fetch(name, directory))
+        names += [SOUND] if sound else []
+        # What is fetched is stored again, in other pieces.
+        self._moved, self._to_move = 0, 2 * sum(self._found.sizes.get(name, 0) for name in names)
+        await self._each(names, lambda name: self._fetch(name, directory))
         made = await package(ctx.ffmpeg, plan, table, rungs, directory, sound=sound is not None)
         await check(ctx.ffmpeg, plan, sound, made)
         return made, sound
 
     async def _fetch(self, name: str, directory: Path) -> None:
         if (directory / name).exists():
+            await self._tell((directory / name).stat().st_size)
             return
         async with self._ctx.objects.open(self._ref(name)) as chunks:
             with (directory / name).open("xb", buffering=0) as file:
                 async for chunk in chunks:
                     write_all(file.fileno(), chunk)
+                    await self._tell(len(chunk))
+
+    async def _tell(self, moved: int) -> None:
+        self._moved += moved
+        await self._ctx.progress(min(self._moved, self._to_move), self._to_move, part="package_video", product=PRODUCT)
 
     async def _publish(self, made: Package, *, whole: bool) -> None:
         """Segments first, playlists last: what a playlist names is there.
@@ -149,6 +159,7 @@ class _Packaging:
         sound = made.sound is not None and name in {made.sound.init, *made.sound.files}
         kind = _TYPES.get(name.rpartition(".")[2], "audio/mp4" if sound else "video/mp4")
         await self._ctx.objects.put_file(_key(self._event, name), path, content_type=kind)
+        await self._tell(path.stat().st_size)
 
     async def _put_entry(self, made: Package, name: str, *, whole: bool) -> None:
         path = written(made.folder, name)

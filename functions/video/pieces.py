@@ -1,5 +1,6 @@
 """What the functions that make a stream ask of its work in progress: what exists is the state."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from events.budget import cores
@@ -16,14 +17,14 @@ PRODUCT = "stream"
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """The names of a plan's pieces that lie in MinIO."""
+    """A plan's pieces that lie in MinIO, by name, and how many bytes each has."""
 
     plan: Plan
-    names: frozenset[str]
+    sizes: Mapping[str, int]
 
     def has(self, rung: Rung, chunk: int) -> bool:
         """Whether one is there."""
-        return piece(chunk, rung.name) in self.names
+        return piece(chunk, rung.name) in self.sizes
 
     def share(self, rung: Rung) -> float:
         """How much of a rung is there, from 0 to 1."""
@@ -32,7 +33,7 @@ class Pieces:
     @property
     def has_sound(self) -> bool:
         """Whether the sound is there, or there is none to come."""
-        return self.plan.sound is None or SOUND_FACTS in self.names
+        return self.plan.sound is None or SOUND_FACTS in self.sizes
 
     def whole(self, *rungs: Rung) -> bool:
         """Whether all there is to package of these rungs is there, the sound included."""
@@ -42,8 +43,7 @@ class Pieces:
 async def pieces(event: Planned, ctx: Context) -> Pieces:
     """What is there now."""
     prefix = work_key(event.media.media_id, event.plan.hash, "")
-    found = [entry.key.removeprefix(prefix) async for entry in ctx.objects.list(prefix)]
-    return Pieces(event.plan, frozenset(found))
+    return Pieces(event.plan, {entry.key.removeprefix(prefix): entry.size async for entry in ctx.objects.list(prefix)})
 
 
 async def is_wanted(event: Planned, ctx: Context) -> bool:

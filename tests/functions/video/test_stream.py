@@ -274,3 +274,33 @@ async def test_progress_is_of_each_rendition(system: System) -> None:
         assert set(each["renditions"]) == {"90p", "180p"}
         assert each["overall"] == pytest.approx(each["done"] / each["total"], abs=0.001)
     assert all(before["done"] <= after["done"] for before, after in pairwise(first))
+
+
+async def test_progress_of_packaging_is_in_bytes(system: System) -> None:
+    """Whoever packages says how much of it is fetched and stored, up to all of it, for each that is announced."""
+    event = await promoted(system, profile=LONG)
+    said: list[dict[str, Any]] = []
+
+    async def hear(_subject: str, data: bytes) -> None:
+        said.append(json.loads(data))
+        hearing._said = 0.0
+
+    async with connected(system, video=LONG) as services:
+        steps = Steps(services, event)
+        planned, cuts = await steps.plan(event)
+        await steps.chunk(cuts[0])
+        sound = await steps.sound(planned)
+        assert sound
+        object.__setattr__(services, "signal", hear)
+        hearing = steps.context("package_video")
+        hearing._said = 0.0
+        assert len(await all_of(package_video(sound, hearing))) == 2
+    assert {(each["function"], each["part"], each["product"]) for each in said} == {
+        ("package_video", "package_video", "stream")
+    }
+    anew = [number for number, (before, after) in enumerate(pairwise(said), 1) if after["done"] < before["done"]]
+    assert len(anew) == 1
+    for each in (said[: anew[0]], said[anew[0] :]):
+        assert len({one["total"] for one in each}) == 1
+        assert each[0]["done"] < 0.5 * each[0]["total"]
+        assert each[-1]["done"] > 0.9 * each[-1]["total"]
