@@ -54,6 +54,8 @@ _BITS_PER_SAMPLE = 258
 _EIGHT_BITS = {"jpeg", "gif", "webp"}
 _SWAPPED_FROM = 5
 _PNG_DEPTH_AT = 24
+# A progressive JPEG is held whole, two bytes for each coefficient, and rendering takes 80 MiB beside them.
+_MOST_COEFFICIENT_BYTES = 512 * 1024 * 1024
 
 
 def probe(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
@@ -69,7 +71,7 @@ def probe(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
         What `schemas.probe.ImageProbe` has, but its type.
 
     Raises:
-        Rejected: `truncated`, `corrupt`, `bomb`, `too_many_pixels`, `too_many_frames`.
+        Rejected: `truncated`, `corrupt`, `bomb`, `too_many_pixels`, `too_many_frames`, `decode_memory`.
     """
     try:
         with open(file, "rb", closefd=False) as stream:
@@ -124,6 +126,7 @@ def _decode(image: ImageFile.ImageFile, args: dict[str, Any]) -> tuple[int, floa
         if pixels > args["max_total_pixels"]:
             raise Rejected("too_many_frames", f"all frames together have more than {args['max_total_pixels']:,} pixels")
         if args["format"] == "jpeg":
+            _require_memory(image)
             # Every code of the file is read, and all that can be wrong is found, with an eighth of the lines computed:
             # in a third of the time and a fiftieth of the memory (libjpeg-turbo's jdhuff.c reads what it doesn't keep).
             image.draft(None, (1, 1))
@@ -137,6 +140,17 @@ def _require_pixels(size: tuple[int, int], most: int) -> int:
     if width * height > most:
         raise Rejected("too_many_pixels", f"{width:,} x {height:,} pixels; at most {most:,} are accepted")
     return width * height
+
+
+def _require_memory(image: Any) -> None:
+    """Of memory that isn't there libjpeg says the same as of damage."""
+    if not image.info.get("progressive"):
+        return
+    widest, highest = (max(layer[axis] for layer in image.layer) for axis in (1, 2))
+    shares = (layer[1] * layer[2] / (widest * highest) for layer in image.layer)
+    needed = int(2 * image.width * image.height * sum(shares))
+    if needed > _MOST_COEFFICIENT_BYTES:
+        raise Rejected("decode_memory", f"progressive, it takes {needed // 2**20} MiB to decode")
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:

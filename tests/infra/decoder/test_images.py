@@ -139,6 +139,13 @@ async def test_a_pixel_bomb_is_not_decoded(pool: DecoderPool, file_of: Make, con
     assert max(_peak_mib(pid) for pid in pool.pids) < 120
 
 
+async def test_a_large_progressive_jpeg_is_no_damaged_one(pool: DecoderPool, file_of: Make) -> None:
+    """Where decoding it would take more memory than there is, that is what is said, before it is tried."""
+    small = images.saved(Image.new("RGB", (64, 64)), "JPEG", progressive=True, subsampling="4:4:4")
+    assert await _code(pool, file_of(images.claiming(small, 9_700, 9_700)), "image/jpeg") == "decode_memory"
+    assert max(_peak_mib(pid) for pid in pool.pids) < 120
+
+
 def _peak_mib(pid: int) -> int:
     with open(f"/proc/{pid}/status") as status:  # noqa: PTH123 -- two lines shorter
         return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM"))
