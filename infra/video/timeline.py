@@ -64,7 +64,7 @@ async def read_timeline(
         sound: The sound track's number in the file.
 
     Raises:
-        DecodeRejected: It can't be read or has no frames; `too_many_frames`.
+        DecodeRejected: It can't be read, has no frames, or its clock goes back; `too_many_frames`.
     """
     reading = _Reading(probe.index, sound)
     await _ffprobe(ffmpeg, file, content_type, reading, ["-show_entries", _PACKETS])
@@ -74,13 +74,15 @@ async def read_timeline(
         entries = ["-select_streams", str(probe.index), "-show_entries", _FRAMES]
         work = probe.coded_width * probe.coded_height * max(reading.packets, 1)
         await _ffprobe(ffmpeg, file, content_type, decoded, entries, work)
+        if decoded.goes_back:
+            raise DecodeRejected("corrupt", "the times of its pictures go back")
         timeline.frames = decoded.timeline().frames
     if not timeline.frames:
         raise DecodeRejected("corrupt", "not one of its pictures can be decoded")
     return timeline
 
 
-_PACKETS: Final = "packet=stream_index,pts,duration,flags:stream=index,time_base"
+_PACKETS: Final = "packet=stream_index,pts,dts,duration,flags:stream=index,time_base"
 _FRAMES: Final = "frame=stream_index,best_effort_timestamp:stream=index,time_base"
 
 
@@ -111,13 +113,14 @@ class _Reading:
         self._last = (0, 0)
         self._time_bases: dict[str, Fraction] = {}
         self._sound_end, self._sound_longest = 0, 0
-        self._undated = self._undecodable = False
+        self._undated = self._undecodable = self.goes_back = False
+        self._before: int | None = None
         self.packets = 0
 
     @property
     def believable(self) -> bool:
-        """Whether each packet has a time, and the first one in the file is the first to be shown and decoded."""
-        return not self._undated and not self._undecodable
+        """Whether each packet has a time, none is decoded before the one that it follows, and the first can be."""
+        return not (self._undated or self._undecodable or self.goes_back)
 
     async def take(self, line: str) -> None:
         """One line."""
@@ -127,6 +130,7 @@ class _Reading:
         if section == "stream" and "time_base" in fields:
             self._time_bases[index] = Fraction(fields["time_base"])
         elif section == _PACKET and index == self._video:
+            self._follows(_ticks(fields.get("dts")))
             self._packet(_ticks(fields.get("pts")), _ticks(fields.get("duration")) or 0, fields.get("flags", ""))
         elif section == _PACKET and index == self._sound and (at := _ticks(fields.get("pts"))) is not None:
             lasting = _ticks(fields.get("duration")) or 0
@@ -154,7 +158,16 @@ class _Reading:
         known = self._frames[-2:]
         if at is None and known:
             at = known[-1] + (max(1, known[1] - known[0]) if len(known) > 1 else 1)
+        self._follows(at)
         self._add(at or 0)
+
+    def _follows(self, at: int | None) -> None:
+        """As what follows is decoded: two recordings in one file may each begin at 0."""
+        if at is None:
+            return
+        if self._before is not None and at < self._before:
+            self.goes_back = True
+        self._before = at
 
     def _add(self, at: int) -> None:
         if len(self._frames) == MOST_FRAMES:

@@ -25,6 +25,7 @@ from tests.samples import av, seeing, videos
 Make = Callable[[bytes], Path]
 
 _LONG = ("-f", "lavfi", "-i", videos.shot(seconds=3.2), "-f", "lavfi", "-i", "sine=frequency=440:duration=3.2")
+_CLUSTER = b"\x1f\x43\xb6\x75"
 _NTSC = ("-f", "lavfi", "-i", videos.shot(rate="30000/1001", seconds=3.2))
 _BT709 = (*videos.BT709, "-vf", videos.yuv())
 # Name to FFmpeg's arguments and the numbers of the frames that are to be seen.
@@ -251,3 +252,14 @@ async def test_damaged_frames_are_refused(ffmpeg: Ffmpeg, file_of: Make, tmp_pat
     with pytest.raises(DecodeRejected) as refused:
         await streamed(ffmpeg, file_of(bytes(body)), "h264.mp4", tmp_path)
     assert refused.value.code in {"corrupt_frames", "corrupt", "truncated"}
+
+
+async def test_a_clock_that_begins_anew(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
+    """Two recordings in one file, each from 0: nobody knows when their pictures are shown, and that is said."""
+    whole = av.made("whole.mkv", *_LONG, "-c:v", "mpeg4", "-g", "300", "-cluster_time_limit", "800", *_BT709)
+    at = whole.index(_CLUSTER, whole.index(_CLUSTER, whole.index(_CLUSTER) + 1) + 1)
+    clock = whole.index(b"\xe7\x82", at)
+    assert clock < at + 16
+    again = whole[: clock + 2] + b"\0\0" + whole[clock + 4 :]
+    with pytest.raises(DecodeRejected, match=r"corrupt.*go back"):
+        await streamed(ffmpeg, file_of(again), "again.mkv", tmp_path)
