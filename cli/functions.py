@@ -133,12 +133,17 @@ def _emits(function: Function) -> Text:
 
 
 def _standing(state: ConsumerState | None, *, busy: bool = False) -> list[str | Text]:
-    """What waits, what runs and who works on it; `busy`: whoever serves this lane is at work in another."""
+    """What waits, what runs and who asks for more; `busy`: whoever serves this lane is at work in another."""
     if state is None:
         return ["", "", Text("no consumer", style="bold red")]
-    idle = not state.waiting and not state.unacknowledged and not busy
+    if state.waiting:
+        workers = Text(f"{state.waiting}")
+    elif state.unacknowledged or busy:
+        workers = Text("busy", style="dim")
+    else:
+        workers = Text("none", style="bold red")
     return [
         Text(f"{state.pending}", style="yellow" if state.pending else "dim"),
         Text(f"{state.unacknowledged}", style="" if state.unacknowledged else "dim"),
-        Text("none", style="bold red") if idle else Text(f"{state.waiting}"),
+        workers,
     ]

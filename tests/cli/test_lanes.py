@@ -79,7 +79,7 @@ async def test_lanes_are_shown_one_by_one(bus: NatsBus, capsys: pytest.CaptureFi
         assert f"  {lane}" in table
 
 
-async def test_health_knows_lanes(bus: NatsBus) -> None:
+async def test_health_knows_lanes(bus: NatsBus, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody there and a lane without a consumer are problems; workers that are busy with one lane are not."""
     found = await consumers(bus)
     assert (found.status, found.detail) == (
@@ -97,6 +97,8 @@ async def test_health_knows_lanes(bus: NatsBus) -> None:
     assert await busy.take()
     found = await consumers(bus)
     assert (found.status, found.detail) == ("up", "1 functions, 0 events wait, 1 are worked on")
+    assert await functions(None, check=False, mermaid=False, as_json=False) == 0
+    assert capsys.readouterr().out.count("busy") == len(LANES)
     await busy.drain()
     await api(bus._link, "CONSUMER.DELETE.MEDIA.render_image-bulk")  # pyright: ignore[reportPrivateUsage]
     found = await consumers(bus)
