@@ -22,6 +22,10 @@ MOST_FRAMES: Final = 16_000_000
 """Twelve hours of 370 frames a second; each takes 8 bytes while a plan is made."""
 SURE: Final = frozenset({"h264", "hevc", "vp9", "av1", "mpeg4", "prores", "dnxhd", "mjpeg", "h263", "png", "rawvideo"})
 """Codecs of which every packet with a time is one frame."""
+LEAST_BYTES: Final = 8
+"""Of a packet that holds a picture: what is smaller says that a sequence ends, or that nothing changed; but of VP9 and
+AV1 it says which picture is shown."""
+_SHOWS_BY_NUMBER: Final = frozenset({"vp9", "av1"})
 # Slowest machine that a video is read and decoded on.
 _BYTES_PER_SECOND: Final = 5 * 1024 * 1024
 _PIXELS_PER_SECOND: Final = 10_000_000
@@ -66,7 +70,7 @@ async def read_timeline(
     Raises:
         DecodeRejected: It can't be read, has no frames, or its clock goes back; `too_many_frames`.
     """
-    reading = _Reading(probe.index, sound)
+    reading = _Reading(probe.index, sound, 0 if probe.codec in _SHOWS_BY_NUMBER else LEAST_BYTES)
     await _ffprobe(ffmpeg, file, content_type, reading, ["-show_entries", _PACKETS])
     timeline = reading.timeline()
     if not reading.believable or probe.codec not in SURE or probe.interlaced:
@@ -82,7 +86,7 @@ async def read_timeline(
     return timeline
 
 
-_PACKETS: Final = "packet=stream_index,pts,dts,duration,flags:stream=index,time_base"
+_PACKETS: Final = "packet=stream_index,pts,dts,duration,size,flags:stream=index,time_base"
 _FRAMES: Final = "frame=stream_index,best_effort_timestamp:stream=index,time_base"
 
 
@@ -107,20 +111,20 @@ async def _ffprobe(
 class _Reading:
     """FFprobe's lines, as they come."""
 
-    def __init__(self, video: int, sound: int | None) -> None:
-        self._video, self._sound = str(video), str(sound)
+    def __init__(self, video: int, sound: int | None, least_bytes: int = 0) -> None:
+        self._video, self._sound, self._least_bytes = str(video), str(sound), least_bytes
         self._frames, self._keys = array("q"), array("q")
         self._last = (0, 0)
         self._time_bases: dict[str, Fraction] = {}
         self._sound_end, self._sound_longest = 0, 0
-        self._undated = self._undecodable = self.goes_back = False
+        self._undated = self._undecodable = self._empty = self.goes_back = False
         self._before: int | None = None
         self.packets = 0
 
     @property
     def believable(self) -> bool:
-        """Whether each packet has a time, none is decoded before the one that it follows, and the first can be."""
-        return not (self._undated or self._undecodable or self.goes_back)
+        """Whether each packet has a time and a picture, and is decoded after the one before it; the first can be."""
+        return not (self._undated or self._undecodable or self._empty or self.goes_back)
 
     async def take(self, line: str) -> None:
         """One line."""
@@ -131,6 +135,7 @@ class _Reading:
             self._time_bases[index] = Fraction(fields["time_base"])
         elif section == _PACKET and index == self._video:
             self._follows(_ticks(fields.get("dts")))
+            self._empty |= (_ticks(fields.get("size")) or 0) < self._least_bytes
             self._packet(_ticks(fields.get("pts")), _ticks(fields.get("duration")) or 0, fields.get("flags", ""))
         elif section == _PACKET and index == self._sound and (at := _ticks(fields.get("pts"))) is not None:
             lasting = _ticks(fields.get("duration")) or 0

@@ -263,3 +263,23 @@ async def test_a_clock_that_begins_anew(ffmpeg: Ffmpeg, file_of: Make, tmp_path:
     again = whole[: clock + 2] + b"\0\0" + whole[clock + 4 :]
     with pytest.raises(DecodeRejected, match=r"corrupt.*go back"):
         await streamed(ffmpeg, file_of(again), "again.mkv", tmp_path)
+
+
+async def test_a_packet_without_a_picture(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
+    """Some encoders say in a packet of its own that the sequence ends: nothing is missing then."""
+    whole = av.made("whole.mp4", *_LONG[:4], *videos.X264, "-bf", "0", *_BT709)
+    size, at = _last_packet(whole, tmp_path / "whole.mp4")
+    sizes = whole.index(b"stsz") + 16 + 4 * 79
+    assert int.from_bytes(whole[sizes : sizes + 4]) == size
+    ended = bytearray(whole)
+    ended[sizes : sizes + 4] = (5).to_bytes(4)
+    ended[at : at + 5] = b"\0\0\0\1\x0b"
+    await _is_right(ffmpeg, file_of(bytes(ended)), "ended.mp4", tmp_path, list(range(79)))
+
+
+def _last_packet(body: bytes, file: Path) -> tuple[int, int]:
+    """Its size, and where it lies."""
+    file.write_bytes(body)
+    asked = ["ffprobe", "-v", "error", "-show_entries", "packet=pos,size", "-of", "csv=p=0", file]
+    size, at = (int(number) for number in subprocess.check_output(asked).split()[-1].split(b","))
+    return size, at
