@@ -7,6 +7,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+RECORDINGS = Path(__file__).with_name("recordings")
+"""What others recorded: see its README."""
 _PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=192x108:rate=25:duration=1")
 _TONE = ("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100:duration=1")
 _BOTH = (*_PICTURE, *_TONE, "-shortest")

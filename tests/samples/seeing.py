@@ -135,15 +135,23 @@ def on_screen(starts: list[float], seconds: float) -> set[int]:
 
 
 def likeness(path: Path, name: str) -> float:
-    """SSIM against the picture that went into a video, of all frames that are to be seen in it.
+    """SSIM against the picture that went into a video, of all frames that are to be seen in it."""
+    recipe = VIDEOS[name]
+    return _ssim(path, f"{recipe.source},select='{recipe.chosen}',")
 
-    FFmpeg's filter judges: https://ffmpeg.org/ffmpeg-filters.html#ssim.
-    """
-    (width, height), recipe = shown(path), VIDEOS[name]
+
+def likeness_to(path: Path, original: Path) -> float:
+    """SSIM against another video, frame by frame."""
+    return _ssim(path, "[1:v]", "-i", str(original))
+
+
+def _ssim(path: Path, source: str, *inputs: str) -> float:
+    """FFmpeg's filter judges: https://ffmpeg.org/ffmpeg-filters.html#ssim."""
+    width, height = shown(path)
     same = f"scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int,format=gbrp,settb=1/1000,setpts=N"
-    graph = f"{recipe.source},select='{recipe.chosen}',{same}[source];[0:v]{same}[made];[made][source]ssim=shortest=1"
-    command = ["ffmpeg", "-nostdin", "-hide_banner", "-i", str(path), "-filter_complex", graph, "-f", "null", "-"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    graph = f"{source}{same}[source];[0:v]{same}[made];[made][source]ssim=shortest=1"
+    command = ["ffmpeg", "-nostdin", "-hide_banner", "-i", str(path), *inputs, "-filter_complex", graph]
+    said = subprocess.run([*command, "-f", "null", "-"], check=True, capture_output=True, text=True).stderr
     found = re.search(r"All:([0-9.]+)", said)
     assert found, said
     return float(found[1])

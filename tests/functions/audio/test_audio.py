@@ -27,6 +27,7 @@ from schemas.subjects import progress
 from tests.faults.burst import BURST, worker
 from tests.functions.produced import files, made, outcomes, promoted
 from tests.samples import sounds
+from tests.samples.av import RECORDINGS
 from tests.samples.av import made as made_by_ffmpeg
 from tests.system import System, connected, context, poll, provisioned, working
 
@@ -87,6 +88,16 @@ async def test_from_upload_to_ready(system: System) -> None:
             assert image.size == (100, 75)
             assert not image.getexif().get_ifd(0x8825)
         assert b"Secret" not in body
+
+
+@pytest.mark.parametrize("name", ["voice.mp3", "voice.ogg"])
+async def test_what_others_recorded(system: System, name: str) -> None:
+    """A voice, coded by others' programs: as long as it was, with whose it is, in both formats."""
+    content_type = {"mp3": "audio/mpeg", "ogg": "audio/ogg"}[name[-3:]]
+    ended = await outcomes(system, await ready(system, (RECORDINGS / name).read_bytes(), content_type))
+    renditions = ended["sound"]["data"]["renditions"]
+    assert [each["duration_seconds"] for each in renditions] == pytest.approx([2.1, 2.1], abs=0.05)
+    assert ended["tags"]["data"]["description"] == {"type": "tags", "artist": "Eriberto Mota"}
 
 
 async def test_twice_is_once(system: System) -> None:

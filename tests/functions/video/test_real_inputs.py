@@ -15,6 +15,7 @@ from schemas.objects import ObjectRef
 from schemas.profiles import RungProfile, VideoProfile
 from schemas.types import TYPES
 from tests.samples import seeing, videos
+from tests.samples.av import RECORDINGS
 from tests.samples.videos import PERSON, PLACE, VIDEOS
 from tests.system import System, provisioned, working
 
@@ -37,6 +38,7 @@ LIKE = 0.9
 # What a codec for telephones of its day keeps, and what a tone curve leaves.
 SHORT = {"single.mp4", "dv.avi"}  # than a second: no storyboard is promised
 LESS_LIKE = {"h263.3gp": 0.8, "hdr10.mov": 0.8, "hlg.mov": 0.8, "vp9-hdr.webm": 0.8, "interlaced.mp4": 0.8}
+RECORDED = [RECORDINGS / name for name in ("phone.mp4", "small.3gp", "small.mov", "small.webm")]
 GROUPS = {
     "phones": [
         *("phone-90.mov", "phone-180.mov", "phone-270.mov", "hevc.mov", "hdr10.mov", "hlg.mov", "h263.3gp"),
@@ -89,6 +91,26 @@ async def test_everything_made_of_them_is_right(system: System, group: str, tmp_
         _require_storyboard(name, folder, starts)
         _require_progressive(name, folder, starts)
         _require_stream(name, folder)
+
+
+async def test_what_others_recorded(system: System, tmp_path: Path) -> None:
+    """Every frame of a telephone's video and of what others' programs made, and each like its original."""
+    async with working(system, video=EVERYTHING):
+        made = {path: await system.upload(path.read_bytes(), CONTENT_TYPES[path.suffix[1:]]) for path in RECORDED}
+        for path, media_id in made.items():
+            ended = await system.ended(media_id, PATIENCE)
+            assert event_name(ended) == "ready", (path.name, ended["data"].get("error"), ended["data"].get("reason"))
+    for path, media_id in made.items():
+        folder = tmp_path / path.name
+        await _fetched(system, media_id, folder)
+        starts = seeing.moments(path)
+        moments = seeing.moments(folder / "progressive.mp4")
+        assert [at - moments[0] for at in moments] == pytest.approx([at - starts[0] for at in starts], abs=0.002)
+        assert seeing.likeness_to(folder / "progressive.mp4", path) >= LIKE, path.name
+        for playlist in ("media_0.m3u8", "media_2.m3u8"):
+            assert len(seeing.moments(folder / "stream" / playlist)) == len(starts), (path.name, playlist)
+            assert seeing.likeness_to(folder / "stream" / playlist, path) >= LIKE, (path.name, playlist)
+        assert (folder / "poster.jpg").stat().st_size > 1000
 
 
 async def _fetched(system: System, media_id: str, folder: Path) -> None:
