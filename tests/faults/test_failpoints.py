@@ -129,7 +129,8 @@ class Campaign:
 
     async def delete(self, media_id: str) -> None:
         """Delete a ready file."""
-        ready = await self.system.happens(media_id, "ready", patience=90)
+        # Its process is killed again and again meanwhile.
+        ready = await self.system.happens(media_id, "ready", patience=300)
         event = Deleted(media=Media.model_validate(ready["data"]["media"]), deleted_by="alice")
         envelope = begin(event, event_id=derive_id("deleted", media_id), source="gateway", lane="standard")
         await self.system.bus.publish(
@@ -142,9 +143,16 @@ class Campaign:
         await asyncio.gather(self.good(), self.good(), self.eicar(), self.refused(), self.overwritten())
 
     async def until_died(self, targets: set[str], patience: float = 100.0) -> None:
-        """Wait until a process died at each of these points; more files come as long as one is missing."""
-        deadline = time.monotonic() + patience
+        """Wait until a process died at each of these points; more files come as long as one is missing.
+
+        Args:
+            targets: The points.
+            patience: Seconds from one death to the next: how many a machine manages in a minute is its own affair.
+        """
+        died, deadline = set[str](), 0.0
         while missing := targets - self.died:
+            if self.died != died:
+                died, deadline = self.died, time.monotonic() + patience
             assert time.monotonic() < deadline, f"no process reached {sorted(missing)}"
             await asyncio.gather(self.good(), self.eicar())
             # The process may have died of something else while it counted a failure: there are more to count.
