@@ -43,7 +43,7 @@ TIDEGATE_OPERATIONS = {
     "minio put": 5,
     "minio head": 1,
     "minio ranged get": 1,
-    "minio get": 2,
+    "minio get": 1,
     "clamd scan": 1,
     "minio copy": 1,
     "minio delete": 1,

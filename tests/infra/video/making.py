@@ -55,21 +55,32 @@ async def nothing(_done: float) -> None:
     """Told how far it is."""
 
 
-async def planned(ffmpeg: Ffmpeg, file: Path, name: str, profile: VideoProfile) -> tuple[VideoProbe, Plan, Cutting]:
-    """What is found in a file, and how it is cut."""
+async def planned(
+    ffmpeg: Ffmpeg, file: Path, name: str, profile: VideoProfile, probe: VideoProbe | None = None
+) -> tuple[VideoProbe, Plan, Cutting]:
+    """What is found in a file, if it wasn't looked at before, and how it is cut."""
     identity = TYPES[CONTENT_TYPES[name.rpartition(".")[2]]]
-    probe = await probe_recording(ffmpeg, file, identity.content_type)
-    assert isinstance(probe, VideoProbe)
+    if probe is None:
+        found = await probe_recording(ffmpeg, file, identity.content_type)
+        assert isinstance(found, VideoProbe)
+        probe = found
     original = ObjectRef(bucket="tests", key=name, size=1, sha256="0" * 64)
     plan, cutting = await make_plan(ffmpeg, file, original, Identity(**dict(identity)), probe, profile)
     return probe, plan, cutting
 
 
 async def streamed(
-    ffmpeg: Ffmpeg, file: Path, name: str, into: Path, profile: VideoProfile | None = None, *, rungs: int | None = None
+    ffmpeg: Ffmpeg,
+    file: Path,
+    name: str,
+    into: Path,
+    profile: VideoProfile | None = None,
+    *,
+    rungs: int | None = None,
+    probe: VideoProbe | None = None,
 ) -> Made:
     """Make a stream of a file, of all rungs or the first ones; `check` has looked at it."""
-    probe, plan, cutting = await planned(ffmpeg, file, name, profile or small())
+    probe, plan, cutting = await planned(ffmpeg, file, name, profile or small(), probe)
     content_type = CONTENT_TYPES[name.rpartition(".")[2]]
     for chunk in cutting.chunks:
         encoding = Encoding(file, content_type, probe, plan)

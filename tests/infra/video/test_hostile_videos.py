@@ -11,8 +11,9 @@ from infra.ffmpeg import Ffmpeg
 from infra.settings import Settings
 from infra.video import poster, progressive, storyboard
 from infra.video.footage import Footage
+from schemas.types import TYPES
 from tests.infra.video.footages import POSTER, board, footage, mp4
-from tests.infra.video.making import nothing
+from tests.infra.video.making import nothing, small, streamed
 from tests.samples import av, fuzz, seeing, videos
 
 Make = Callable[[bytes], Path]
@@ -37,6 +38,9 @@ async def _outcome(ffmpeg: Ffmpeg, found: Footage, product: str) -> str:
             match product:
                 case "poster":
                     await poster.take(ffmpeg, found, POSTER, into)
+                case "stream":
+                    name = f"damaged.{TYPES[found.content_type].extension}"
+                    await streamed(ffmpeg, found.file, name, into, small(preset="ultrafast"), probe=found.probe)
                 case "storyboard":
                     await storyboard.draw(ffmpeg, found, board(seconds=0.1), into)
                 case _:
@@ -53,16 +57,16 @@ async def test_damaged_ones_end(ffmpeg: Ffmpeg, file_of: Make, name: str, monkey
     good = av.made(name, "-f", "lavfi", "-i", SHORT, *CONTAINERS[name])
     probe = (await footage(ffmpeg, file_of(good), name)).probe
     content_type = (await footage(ffmpeg, file_of(good), name)).content_type
-    products = ("poster", "storyboard", "progressive")
+    products = ("poster", "storyboard", "progressive", "stream")
     ended = [
-        await _outcome(ffmpeg, Footage(file_of(damaged), content_type, probe), products[at % 3])
+        await _outcome(ffmpeg, Footage(file_of(damaged), content_type, probe), products[at % 4])
         for at, damaged in enumerate(fuzz.variants(good, VARIANTS, seed=name))
     ]
     assert len(ended) == VARIANTS
     assert not {"decode_crash", "decode_timeout", "decode_memory"} & set(ended), ended
 
 
-@pytest.mark.parametrize("product", ["poster", "storyboard", "progressive"])
+@pytest.mark.parametrize("product", ["poster", "storyboard", "progressive", "stream"])
 async def test_noise_for_packets(ffmpeg: Ffmpeg, file_of: Make, product: str) -> None:
     """Its structure is whole, and not one of its pictures can be decoded: refused, with what an owner can do."""
     good = av.made("noise.mp4", "-f", "lavfi", "-i", SHORT, *videos.X264)
