@@ -29,6 +29,9 @@ STEREO: Final = 2
 # What is a multiple of the one stays in its family; everything else becomes the other.
 _RATES: Final = (11_025, 44_100, 48_000)
 _ROOM: Final = 16 * MIB
+# FFmpeg fills and cuts only where sound and clock are further apart: a lost packet, or a recorder's clock that is not
+# the sound's, is no reason to refuse a video (https://ffmpeg.org/ffmpeg-resampler.html, `min_hard_comp`).
+_LEFT_ALONE: Final = 0.1
 
 OnSeconds = Callable[[float], Awaitable[None]]
 
@@ -114,7 +117,7 @@ async def encode_sound(
         on_seconds: Told how much of it is encoded.
 
     Raises:
-        DecodeRejected: `corrupt`: it lacks more than a frame of its length; and what FFmpeg complains of.
+        DecodeRejected: `corrupt`: it lacks more of its length than a lost packet or two; and what FFmpeg complains of.
         OSError: No space is left.
     """
     assert plan.sound is not None
@@ -137,7 +140,7 @@ async def encode_sound(
 
 
 def _require_length(sound: Sound, packets: int, rate: int) -> None:
-    """As long as the original's packets say, within a frame of theirs and one of ours."""
+    """As long as the original's packets say, within a frame of theirs, one of ours, and what no gap is filled for."""
     seconds = max(packets - 1, 0) * FRAME / rate
-    if abs(seconds - sound.seconds) > sound.frame_seconds + FRAME / rate:
+    if abs(seconds - sound.seconds) > sound.frame_seconds + FRAME / rate + _LEFT_ALONE:
         raise DecodeRejected("corrupt", f"{sound.seconds:.2f} s of sound are announced, {seconds:.2f} s can be decoded")

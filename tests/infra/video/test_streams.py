@@ -231,7 +231,7 @@ async def test_what_is_lost_is_found(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Pa
 
 
 async def test_sound_that_ends_early_is_refused(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
-    """Where less of it can be decoded than its packets announce, by more than a frame, nothing is streamed."""
+    """Where less of it can be decoded than its packets announce, by more than a lost packet, nothing is streamed."""
     file = file_of(videos.video("h264.mp4"))
     probe, plan, _ = await planned(ffmpeg, file, "h264.mp4", small())
     assert plan.sound
@@ -241,6 +241,28 @@ async def test_sound_that_ends_early_is_refused(ffmpeg: Ffmpeg, file_of: Make, t
         wanted = plan.model_copy(update={"sound": sound})
         with pytest.raises(DecodeRejected, match="sound are announced") if refused else nullcontext():
             await encode_sound(ffmpeg, recording, wanted, tmp_path, on_seconds=nothing)
+
+
+@pytest.mark.parametrize(
+    ("name", "coding", "damage"),
+    [
+        ("lost.mkv", "libopus", "noise=drop='between(n,40,42)'"),
+        ("slow.mkv", "libopus", "setts=ts=TS*1.035"),
+        ("fast.mkv", "libopus", "setts=ts=TS*0.965"),
+        ("damaged.mp4", "aac", "noise=amount='between(n,40,43)*3'"),
+    ],
+)
+async def test_sound_that_lost_a_moment_is_streamed(
+    ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path, name: str, coding: str, damage: str
+) -> None:
+    """A few packets that never came or can't be decoded, as in a recorded call, or a clock that drifts: it plays."""
+    tone = ("-f", "lavfi", "-i", "sine=duration=2")
+    whole = av.made(name, "-f", "lavfi", "-i", videos.shot(), *tone, *videos.X264, *_BT709, "-c:a", coding)
+    file = file_of(av.piped_from(whole, name, "-i", "{}", "-c", "copy", "-bsf:a", damage))
+    made = await streamed(ffmpeg, file, name, tmp_path)
+    assert made.plan.frames == 50
+    assert made.package.sound
+    assert made.package.sound.seconds == pytest.approx(2, abs=0.15)
 
 
 async def test_damaged_frames_are_refused(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
