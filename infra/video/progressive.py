@@ -119,7 +119,8 @@ def _coded(footage: Footage, wish: Wish, size: Size, threads: int) -> list[str]:
         track = footage.probe.audio[0]
         sound = Recording(footage.file, footage.content_type, track, footage.probe.duration_seconds)
         rate = next((each for each in AAC_RATES if each >= track.sample_rate), AAC_RATES[-1])
-        graph.append(f"{sound.label}{sound.mixed(min(2, track.channels))}[sound]")
+        # Silence until it begins, or it would be heard as early as the pictures are seen.
+        graph.append(f"{sound.label}aresample=async=1:first_pts=0,{sound.mixed(min(2, track.channels))}[sound]")
         arguments += ["-map", "[sound]", "-c:a", "aac", "-ar", str(rate), "-b:a", str(wish.audio_bit_rate)]
     return [
         *("-filter_complex", ";".join(graph), *arguments, "-map_metadata", "-1", "-map_chapters", "-1"),
