@@ -1,5 +1,6 @@
 """A recording's sound as FFmpeg may read it: one demuxer, one track, known decoders, bounded."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,9 @@ CPU_SECONDS = 60
 CPU_PER_SECOND = 0.2
 CPU_PER_MIB = 80
 MOST_CHANNELS = 64  # what FFmpeg's mixer takes: libswresample/swresample_internal.h, SWR_CH_MAX
+STEREO = 2
+_LISTED = re.compile(r"[0-9]+ channels \((.+)\)")  # FFmpeg's words for a set that has no name
+_SIDES = (("FL", "FR"), ("SL", "SR"), ("BL", "BR"), ("FLC", "FRC"))
 KNOWN_LAYOUTS = 8  # up to here FFmpeg knows which loudspeakers a number of channels is meant for
 
 
@@ -66,12 +70,26 @@ class Recording:
         rate = f"aresample={self.track.sample_rate}:async=1:rematrix_maxval=1.0"
         if count > MOST_CHANNELS:
             raise DecodeRejected("unsupported_codec", f"its sound has {count} channels; at most {MOST_CHANNELS} can be")
-        if count > KNOWN_LAYOUTS and self.track.layout is None:
-            # Nobody says which loudspeaker each is for: left and right by turns, or all as one.
+        if count > STEREO and self._is_rare:
+            # Nobody knows which loudspeaker each is for: left and right by turns, or all as one.
             sides = [range(side, count, channels) for side in range(channels)]
             sums = [f"c{side}<{'+'.join(f'c{each}' for each in each_side)}" for side, each_side in enumerate(sides)]
             return f"{start},aresample=async=1,pan={'|'.join([layout, *sums])},{rate},aformat=sample_fmts=fltp"
+        if count == STEREO and self._is_rare:
+            start = f"channelmap=0|1:stereo,{start}"
         return f"{start},{rate},aformat=sample_fmts=fltp:channel_layouts={layout}"
+
+    @property
+    def _is_rare(self) -> bool:
+        """Whether FFmpeg can't mix these loudspeakers: too many, or one without its other side, such as `FL+LFE`.
+
+        https://github.com/FFmpeg/FFmpeg/blob/release/5.1/libswresample/rematrix.c, `sane_layout`.
+        """
+        if self.track.layout is None:
+            return self.track.channels > KNOWN_LAYOUTS
+        listed = _LISTED.fullmatch(self.track.layout)
+        names = set(listed[1].split("+")) if listed else {"FC"}
+        return not names & {"FL", "FR", "FC"} or any((left in names) != (right in names) for left, right in _SIDES)
 
     def limits(self, settings: Settings, file_bytes: int = 0) -> Limits:
         """What one run over all of it may take."""

@@ -249,6 +249,18 @@ async def test_many_channels(render: Render) -> None:
     assert refused.value.code == "unsupported_codec"
 
 
+@pytest.mark.parametrize("layout", ["FL+LFE", "FL+FC+BL", "FL+FR+FC+BL", "FL+FR+LFE+BC", "LFE+BC"])
+async def test_sets_of_loudspeakers_without_a_name(render: Render, layout: str) -> None:
+    """As some recorders label their channels: where FFmpeg has no mixing for them, left and right by turns."""
+    tones = "|".join(f"0.2*sin(2*PI*{440 * (1 + at)}*t)" for at in range(1 + layout.count("+")))
+    body = made("rare.wav", "-f", "lavfi", "-i", f"aevalsrc={tones}:d=0.5:c={layout}")
+    for channels in (1, 2):
+        result: Made = await render(body, "audio/wav", channels=channels)
+        path, probe = result.files["aac"]
+        assert probe.audio[0].channels == channels
+        assert all(max(channel) > 0.05 for channel in sounds.decoded(path))
+
+
 async def test_headers_that_lie(render: Render) -> None:
     """What says to be shorter than it is, or doesn't know, is made as long as it is."""
     vbr = bytearray(made("long.mp3", *sounds.sweep(3), "-c:a", "libmp3lame", "-q:a", "5"))
