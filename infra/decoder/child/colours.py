@@ -29,7 +29,8 @@ def in_srgb(image: Any) -> Any:
         image.remove(PROFILE)
     if (image.interpretation, image.format) == ("srgb", "uchar"):
         return image  # to be told so by libvips would cost a copy
-    return image.colourspace("srgb")
+    # Of 32 bits a channel, as a TIFF may have, libvips leaves it at that many.
+    return image.colourspace("srgb").cast("uchar")
 
 
 def _transformed(image: Any) -> Any:

@@ -13,7 +13,7 @@ import pyvips
 from PIL import Image, ImageChops, ImageCms, ImageStat
 from PIL.PngImagePlugin import PngInfo
 
-from infra.decoder import DecoderPool, Output, probe_image, render_sizes, unnamed_file
+from infra.decoder import DecoderPool, Output, describe_image, probe_image, render_sizes, unnamed_file
 from infra.settings import Settings
 from schemas.profiles import ImageFormat, ImageProfile, Variant
 from tests.samples import images
@@ -205,6 +205,20 @@ async def test_sixteen_bits_of_grey(pool: DecoderPool, made: str) -> None:
 
 def _sixteen(levels: Sequence[int]) -> bytes:
     return b"".join(struct.pack("<H", levels[(y >= 32) * 2 + (x >= 48)]) for y in range(64) for x in range(96))
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+async def test_thirty_two_bits_of_grey(pool: DecoderPool, mode: str) -> None:
+    """A scientist's TIFF is rendered and described: a decoder must not die of describing it."""
+    body = encoded(Image.new("L", (40, 30), 90).convert(mode), "TIFF")
+    assert near(quarters(opened((await rendered(pool, body, "TIFF"))["whole.jpeg"])), [(90, 90, 90)] * 4, 2)
+    file = unnamed_file()
+    try:
+        os.write(file, body)
+        described = await describe_image(pool, file, await probe_image(pool, file, "image/tiff"))
+    finally:
+        os.close(file)
+    assert described.color == "#5a5a5a"
 
 
 async def test_sixteen_bits_a_channel(pool: DecoderPool) -> None:
