@@ -127,7 +127,8 @@ def _scaled(probe: VideoProbe, size: Size) -> list[str]:
 def _converted(probe: VideoProbe, size: Size) -> list[str]:
     """Scaled first, for the rest is floating point; without subsampling, for zscale takes no odd sizes with it."""
     matrix, zmatrix = _matrix(probe)
-    if _is_rgb(probe):
+    if _is_rgb(probe) or (is_hdr(probe) and probe.color_space == "bt2020c"):
+        # Constant luminance is only defined for SDR, and a tag that says so of HDR is a mistake.
         matrix, zmatrix = _MATRICES["bt2020nc"]
     value_range = "tv" if _is_rgb(probe) else _range(probe)
     scaled = _scale(size, (matrix, _range(probe)), (matrix, value_range))

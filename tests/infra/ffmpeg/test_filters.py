@@ -62,6 +62,16 @@ async def test_a_picture_is_shown_right(ffmpeg: Ffmpeg, file_of: Make, tmp_path:
     assert numbers == [recipe.number(at) for at in range(recipe.frames)]
 
 
+async def test_hdr_that_claims_constant_luminance(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
+    """A tag that nobody who writes it means, since HDR has no such thing, is no reason to show nothing."""
+    name = "hdr10.mov"
+    file = file_of(videos.video(name))
+    probe = (await _probed(ffmpeg, file, name)).model_copy(update={"color_space": "bt2020c"})
+    made = tmp_path / "made.mkv"
+    await _made(ffmpeg, file, name, f"[0:{probe.index}]{picture(probe, Size(320, 180))}", made, "-c:v", "ffv1")
+    assert seeing.frames(made)[0].is_right(videos.VIDEOS[name].tolerance)
+
+
 async def test_smaller_ones_are_made_of_one(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
     """Of an HDR video that lies on its side: the costly part once, a second size from its output, equally right."""
     name = "hdr10.mov"
