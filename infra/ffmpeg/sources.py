@@ -30,7 +30,7 @@ DECODERS = (
     "aac,mp3float,mp3,mp2float,mp2,ac3,eac3,opus,libopus,vorbis,flac,alac,amrnb,amrwb,libopencore_amrnb,"
     "libopencore_amrwb,adpcm_ima_wav,adpcm_ima_qt,adpcm_ms,pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,"
     "pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_alaw,pcm_mulaw,"
-    "mov_text,srt,subrip,ass,ssa,webvtt,text,dvdsub,pgssub,dvbsub"
+    "mov_text,srt,subrip,ass,ssa,webvtt,text,dvdsub,pgssub,dvbsub,cc_dec"
 )
 
 

@@ -109,6 +109,21 @@ async def test_a_rich_video_is_described(ffmpeg: Ffmpeg, file_of: Make, tmp_path
     assert found.chapter_count == 2
 
 
+async def test_captions_as_television_has_them(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
+    """A film that an editor exported with a track of closed captions is let in: nobody needs to decode those."""
+    (tmp_path / "captions.scc").write_text(
+        "Scenarist_SCC V1.0\n\n00:00:00:00\t9420 9420 94ae 94ae 9470 9470 c8e5 ecec ef80 942f 942f\n\n"
+        "00:00:00:20\t942c 942c\n"
+    )
+    film = av.made(
+        "captions.mov",
+        *("-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=1", "-i", str(tmp_path / "captions.scc")),
+        *("-map", "0", "-map", "1", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:s", "copy"),
+    )
+    found = await _video(ffmpeg, file_of(film), "video/quicktime")
+    assert [track.codec for track in found.subtitles] == ["eia_608"]
+
+
 async def test_rotation_swaps_the_sides(ffmpeg: Ffmpeg, file_of: Make) -> None:
     """A phone held upright stores the picture lying on its side: by the matrix that turns it a quarter clockwise."""
     upright = bytearray(av.media("silent.mp4"))
