@@ -1,6 +1,7 @@
 """From `encoded` to `playable` and `done`: whoever finds all pieces packages them, without a lock or a counter."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -59,11 +60,15 @@ async def package_video(event: Encoded, ctx: Context) -> AsyncIterator[Playable 
 
 
 async def _is_announced(event: Encoded, ctx: Context, *, whole: bool = False) -> bool:
-    """Whether a master playlist of this plan is there."""
+    """Whether a master playlist of this plan is there; or one of another plan whose stream is whole.
+
+    Such a stream, which is made anew under another profile, is played until the new one is whole as well.
+    """
     made = await ctx.objects.head(_key(event, MASTER))
-    if made is None or made.metadata.get(PLAN) != event.plan.hash:
+    if made is None:
         return False
-    return not whole or made.metadata.get(WHOLE) == "yes"
+    mine, complete = made.metadata.get(PLAN) == event.plan.hash, made.metadata.get(WHOLE) == "yes"
+    return mine and complete if whole else mine or complete
 
 
 def _key(event: Encoded, name: str) -> str:
@@ -145,12 +150,9 @@ class _Packaging:
         failpoint("package_video.segments")
         await self._each([track.playlist for track in made.tracks], lambda name: self._put(made, name))
         failpoint("package_video.playlists")
-        try:
-            await self._put_entry(made, MANIFEST, whole=whole)
-            failpoint("package_video.manifest")
-            await self._put_entry(made, MASTER, whole=whole)
-        except PreconditionFailed:
-            return
+        await self._put_entry(made, MANIFEST, whole=whole)
+        failpoint("package_video.manifest")
+        await self._put_entry(made, MASTER, whole=whole)
         failpoint("package_video.master")
 
     async def _put(self, made: Package, name: str) -> None:
@@ -164,13 +166,21 @@ class _Packaging:
     async def _put_entry(self, made: Package, name: str, *, whole: bool) -> None:
         path = written(made.folder, name)
         assert path is not None
-        await self._ctx.objects.put(
-            _key(self._event, name),
-            path.read_bytes(),
-            content_type=_TYPES[name.rpartition(".")[2]],
-            metadata={PLAN: self._event.plan.hash, WHOLE: "yes" if whole else "no"},
-            if_none_match=not whole,
-        )
+        key, given_up = _key(self._event, name), None
+        if not whole and (present := await self._ctx.objects.head(key)) is not None:
+            # What another plan had to play first, and never completed.
+            mine, complete = present.metadata.get(PLAN) == self._event.plan.hash, present.metadata.get(WHOLE) == "yes"
+            given_up = None if mine or complete else present.etag
+        # Each for itself: whoever was killed between the two left the first one there.
+        with contextlib.suppress(PreconditionFailed):
+            await self._ctx.objects.put(
+                key,
+                path.read_bytes(),
+                content_type=_TYPES[name.rpartition(".")[2]],
+                metadata={PLAN: self._event.plan.hash, WHOLE: "yes" if whole else "no"},
+                if_match=given_up,
+                if_none_match=not whole and given_up is None,
+            )
 
     async def _each(self, names: list[str], step: Callable[[str], Awaitable[None]]) -> None:
         async def one(name: str) -> None:

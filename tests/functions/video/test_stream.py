@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cli.application import subject
+from events import failpoints
 from events.envelope import HEADERS, begin
 from functions.discard import discard
 from functions.video import encode_audio, encode_chunk, package_video, plan_video
@@ -206,6 +207,82 @@ async def test_a_short_video_is_decoded_once(system: System) -> None:
         first = {rendition.name for rendition in said[0].renditions}
         assert "stream/media_2.m3u8" not in first
         assert first < {rendition.name for rendition in said[1].renditions}
+
+
+async def test_what_is_said_to_be_playable_is_there(system: System) -> None:
+    """Whoever comes after one that was killed between manifest and master playlist stores what is still missing."""
+    event = await promoted(system)
+
+    def die(name: str) -> None:
+        if name == "package_video.manifest":
+            raise RuntimeError(name)
+
+    async with connected(system, video=PROFILE) as services:
+        steps = Steps(services, event)
+        planned, cuts = await steps.plan(event)
+        for cut in cuts[:2]:
+            await steps.chunk(cut)
+        sound = await steps.sound(planned)
+        assert sound
+        failpoints.install(die)
+        try:
+            with pytest.raises(RuntimeError):
+                await steps.package(sound)
+        finally:
+            failpoints.install(None)
+        (playable,) = await steps.package(sound)
+        stored_now = await stored(system.objects, f"permanent/{event.media.media_id}/")
+        assert {rendition.name for rendition in playable.renditions} <= set(stored_now)
+        assert await steps.package(sound) == []
+
+
+async def test_a_stream_is_played_until_another_is_whole(system: System) -> None:
+    """Made anew under another profile, not one of its files changes before the new ones are all there."""
+    event = await promoted(system)
+    place = f"permanent/{event.media.media_id}/stream/"
+    async with connected(system, video=PROFILE) as services:
+        first = Steps(services, event)
+        planned, cuts = await first.plan(event)
+        for cut in cuts:
+            await first.chunk(cut)
+        sound = await first.sound(planned)
+        assert sound
+        assert [type(each) for each in await first.package(sound)] == [Playable, Done]
+        before = await stored(system.objects, place)
+    async with connected(system, video=small(crf=40)) as services:
+        second = Steps(services, event)
+        planned, cuts = await second.plan(event)
+        said: list[Playable | Done] = []
+        sound = await second.sound(planned)
+        for cut in cuts:
+            assert await stored(system.objects, place) == before
+            encoded = await second.chunk(cut)
+            assert encoded
+            said += await second.package(encoded)
+        assert [type(each) for each in said] == [Done]
+        assert (await stored(system.objects, place))["master.m3u8"] != before["master.m3u8"]
+
+
+async def test_what_another_plan_began_with_is_replaced(system: System) -> None:
+    """A first size whose plan was never completed gives way to that of the plan that is followed now, once."""
+    event = await promoted(system)
+    async with connected(system, video=PROFILE) as services:
+        first = Steps(services, event)
+        planned, cuts = await first.plan(event)
+        for cut in cuts[:2]:
+            await first.chunk(cut)
+        sound = await first.sound(planned)
+        assert sound
+        assert [type(each) for each in await first.package(sound)] == [Playable]
+    async with connected(system, video=small(crf=40)) as services:
+        second = Steps(services, event)
+        planned, cuts = await second.plan(event)
+        for cut in cuts[:2]:
+            await second.chunk(cut)
+        sound = await second.sound(planned)
+        assert sound
+        assert [type(each) for each in await second.package(sound)] == [Playable]
+        assert await second.package(sound) == []
 
 
 async def test_nobody_waits_any_more(system: System) -> None:
