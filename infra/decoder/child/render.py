@@ -10,6 +10,9 @@ from .vips import pyvips
 
 _WHITE = [255, 255, 255]
 _ANIMATED = "webp"  # the one format of ours that moves in every browser
+# Of a frame that moves. Each is held four times while it is made smaller, which takes 400 MiB in all; of what is larger
+# the first picture is read in a third of that.
+_MOST_PIXELS = 16_000_000
 
 
 def render(file: int, args: dict[str, Any], _inline: bytes, output: Output) -> dict[str, Any]:
@@ -50,7 +53,11 @@ def _files(file: int, args: dict[str, Any], output: Output) -> Iterator[dict[str
 
 def _animation(file: int, args: dict[str, Any], wanted: pixels.Wanted) -> list[tuple[Any, int]]:
     """The frames, within their budget; none where one picture is all there is, or all that is wanted or affordable."""
-    if args["frames"] == 1 or all(form["name"] != _ANIMATED for form in args["formats"]):
+    if (
+        args["width"] * args["height"] > _MOST_PIXELS
+        or args["frames"] == 1
+        or all(form["name"] != _ANIMATED for form in args["formats"])
+    ):
         return []
     one = args["width"] * args["height"] / wanted.shrink**2
     most = min(args["max_frames"], int(args["max_pixels"] / one))

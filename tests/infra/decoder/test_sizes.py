@@ -278,6 +278,15 @@ async def test_animations_move(pool: DecoderPool, made: str) -> None:
     assert opened(found["cut.webp"]).n_frames == 3  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
+@pytest.mark.parametrize("made", ["WEBP", "PNG"])
+async def test_an_animation_of_huge_frames_stands_still(pool: DecoderPool, made: str) -> None:
+    """A file of 140 bytes may have frames of 25 megapixels: its first picture is shown, where memory ended before."""
+    first, second = (Image.new("RGBA", (5000, 5000), (*colour, 128)) for colour in (RED, BLUE))
+    body = encoded(first, made, save_all=True, append_images=[second], duration=100)
+    found = opened((await rendered(pool, body, made, formats=("webp",)))["whole.webp"])
+    assert (found.size, getattr(found, "n_frames", 1)) == ((2048, 2048), 1)
+
+
 async def test_an_animations_budget(pool: DecoderPool) -> None:
     """Of too many frames some are left out, it lasts as long as before; of no budget is left a picture."""
     body = images.animation("GIF", 12)
