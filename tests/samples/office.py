@@ -126,13 +126,13 @@ def overlapping(count: int, unpacked: int) -> bytes:
     """A zip of files that all share the bytes of one: https://www.bamsoftware.com/hacks/zipbomb/, the simple kind."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     content = bytes(unpacked)
-    packed = packer.compress(content) + packer.flush()
-    local = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 8, 0, 0, zlib.crc32(content), len(packed), unpacked, 1, 0)
+    packed, checksum = packer.compress(content) + packer.flush(), zlib.crc32(content)
+    local = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 8, 0, 0, checksum, len(packed), unpacked, 1, 0)
     body = local + b"0" + packed
     directory = b"".join(
         struct.pack(
             "<4s6H3I5H2I",
-            *(b"PK\1\2", 20, 20, 0, 8, 0, 0, zlib.crc32(content), len(packed), unpacked, len(name), 0, 0, 0, 0, 0, 0),
+            *(b"PK\1\2", 20, 20, 0, 8, 0, 0, checksum, len(packed), unpacked, len(name), 0, 0, 0, 0, 0, 0),
         )
         + name
         for name in (b"%d" % number for number in range(count))
