@@ -137,6 +137,20 @@ async def test_a_required_product_is_required(system: System) -> None:
             assert await _state(system, media_id) == "ready"
 
 
+async def test_a_product_that_is_promised_no_more_is_missed_no_more(system: System) -> None:
+    """Where a later profile promises less, a replay of `promote` makes the media ready without it."""
+    async with working(system, WAY, **PROMISING):
+        media_id, cause, promoted = await _promoted(system)
+        await _say(system, cause, _skipped(promoted, "page"))
+        await _say(system, cause, _done(promoted, "excerpt"))
+        await _settled(system, "finish")
+        assert await _state(system, media_id) == "failed"
+        run = str(uuid7())
+        await _say(system, cause, promoted.model_copy(update={"products": promoted.products[1:]}), run)
+        await system.happens(media_id, "ready", run)
+        assert await _state(system, media_id) == "ready"
+
+
 async def test_a_product_made_again_replaces_its_own_cell_alone(system: System) -> None:
     """In a run of its own; the media stays ready meanwhile."""
     async with working(system, WAY, **PROMISING):
