@@ -188,6 +188,19 @@ def test_replay_says_what_it_can_t_give(installed: Installed) -> None:
     assert installed.tidegate("replay", "--rebuild", "--id", "nobody").code == 2
 
 
+def test_replay_gives_nothing_to_who_would_find_no_file(installed: Installed, tmp_path: Path) -> None:
+    """What was refused is gone: exit code 1 says so, unless the function takes the news of it."""
+    file = tmp_path / "a.pdf"
+    file.write_text("no document")
+    media_id = installed.tidegate("upload", file, "--json").json["files"][0]["media_id"]
+    eventually(lambda: "discard-rejected" in installed.tidegate("trace", media_id, "--json").out)
+    refused = installed.tidegate("replay", "--id", media_id, "--to", "identify", "--json")
+    assert refused.code == 1
+    assert "is rejected: identify would find no file" in refused.json["media"][0]["problem"]
+    assert "given" not in installed.tidegate("trace", media_id).out
+    assert installed.tidegate("replay", "--id", media_id, "--to", "discard", "--dry-run").code == 0
+
+
 @pytest.mark.parametrize(
     "name", ["x" * 256, "two\nlines", "\x1b[31mred", "bell\x07", "c1\x9b", os.fsdecode(b"half \xff")]
 )
