@@ -73,7 +73,8 @@ def _requested(data: Data) -> str:
 
 
 def _discarded(data: Data) -> str:
-    count = len(data.get("objects", ()))
+    # Of many only the first are named.
+    count: int = data.get("count") or len(data.get("objects", ()))
     kept = f", kept as {data['moved_to']['key']}" if data.get("moved_to") else ""
     return f"{count} {'object' if count == 1 else 'objects'} after {data['cause']}{kept}"
 

@@ -13,17 +13,19 @@ from rich.text import Text
 from cli.connect import connected, objects_of, settings
 from cli.failures import PROBLEM, USAGE, CommandFailed
 from cli.graph import takes
-from cli.history import read_history
+from cli.history import History, read_history
 from cli.lines import SHORT, clock, kind_of, moment
 from cli.output import emit, err, note, out, shown, styled
 from cli.trace import checked
 from cli.vocabulary import by_type
 from events.registry import Function, load
 from events.replay import again, new_run
-from schemas.document import CloudEvent, event_name
+from schemas.document import TOMBSTONES, CloudEvent, event_name
 from schemas.events import MediaEvent
 
 NAME_CHARACTERS = 255
+DISCARDED = "discard-rejected"
+"""The part of what says that a refused file's bytes are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ async def replay(ids: Sequence[str], to: str, name: str, data: Path | None, *, d
                 known = ", ".join(dict.fromkeys(event_name(each) for each in history.events)) or "nothing"
                 given.append(Given(media_id, None, f"has no event that {to} takes (known: {known})"))
                 continue
+            if gone := _gone(function, history):
+                given.append(Given(media_id, None, gone))
+                continue
             if not dry_run:
                 await again(to, event, run=run, name=name).publish(bus, f"replay/{run}")
             given.append(Given(media_id, event))
@@ -74,6 +79,16 @@ def newest_taken(function: Function, events: Sequence[CloudEvent]) -> CloudEvent
         if (model := known.get(event["type"])) is not None and takes(function, model, kind_of(event))
     ]
     return max(fitting, key=lambda event: (event["run"], event["time"], event["id"]), default=None)
+
+
+def _gone(function: Function, history: History) -> str:
+    """Why nothing would follow: the file is gone, and the function isn't one that takes the news of that."""
+    state = history.fold.state()
+    if state not in TOMBSTONES and not (state == "rejected" and DISCARDED in history.fold.cells):
+        return ""
+    if any(event_name(event) == state and newest_taken(function, [event]) for event in history.events):
+        return ""
+    return f"is {state}: {function.name} would find no file, and nothing would follow"
 
 
 def _checked_name(name: str) -> None:

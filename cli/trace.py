@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ from schemas.subjects import FIRST_RUN
 from schemas.waiting import takers, unmade, waiting
 
 Row = tuple[datetime, Text, Text, Text, Text, Text, Text]
+
+NARROW = 120
+"""Columns of a terminal that has no room for everything."""
+LEFT_OUT = frozenset({"+ms", "id", "cause"})
 
 TOKENS = frozenset(".*> \t\r\n\0")
 
@@ -83,7 +88,7 @@ def _show(history: History) -> None:
     if ended.where:
         console.print(shown(ended.where, "dim"))
     console.print()
-    console.print(_timeline(history))
+    console.print(timeline(history, narrow=console.width < NARROW))
     if ended.products:
         console.print()
         console.print(_products(ended.products))
@@ -114,9 +119,10 @@ def _products(products: Sequence[ProductState]) -> Table:
     return table
 
 
-def _timeline(history: History) -> Table:
+def timeline(history: History, *, narrow: bool) -> Table:
+    """What was said and given; a narrow one has no ids, which would leave no room for what was found."""
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for name, options in (
+    columns: tuple[tuple[str, dict[str, Any]], ...] = (
         ("time", {"style": "dim", "no_wrap": True}),
         ("+ms", {"justify": "right", "no_wrap": True}),
         ("function", {"no_wrap": True}),
@@ -125,11 +131,14 @@ def _timeline(history: History) -> Table:
         ("id", {"style": "dim", "no_wrap": True}),
         ("cause", {"style": "dim", "no_wrap": True}),
         ("", {"overflow": "fold"}),
-    ):
-        table.add_column(name, **options)  # pyright: ignore[reportArgumentType]  options by column
+    )
+    kept = [not narrow or name not in LEFT_OUT for name, _ in columns]
+    for name, options in compress(columns, kept):
+        table.add_column(name, **options)
     before: datetime | None = None
     for at, *row in sorted([*map(_said, history.events), *map(_given, history.given)], key=lambda row: row[0]):
-        table.add_row(clock(at), "" if before is None else f"{(at - before).total_seconds() * 1000:.0f}", *row)
+        since = "" if before is None else f"{(at - before).total_seconds() * 1000:.0f}"
+        table.add_row(*compress((clock(at), since, *row), kept))
         before = at
     return table
 

@@ -21,6 +21,8 @@ from schemas.events import (
     Skipped,
 )
 from schemas.objects import ObjectRef
+from schemas.plan import work_key
+from schemas.renditions import StreamDescription
 from schemas.subjects import happened, quarantine_key, temp_key
 
 
@@ -67,7 +69,10 @@ async def _of_products(event: MediaEvent, ctx: Context) -> list[ObjectRef]:
     if await _came_late(event, ctx):
         return await _remove_all(media_id, ctx)
     if isinstance(event, Done | Skipped) and event.product == "stream":
-        return await _remove_all(media_id, ctx, "work")
+        # Another run may be at work by another plan: its pieces are nobody else's.
+        said = event.description if isinstance(event, Done) else None
+        plan = said.plan if isinstance(said, StreamDescription) else None
+        return await _remove_under(work_key(media_id, plan, "") if plan else f"work/{media_id}/", ctx)
     return []
 
 
@@ -112,14 +117,17 @@ async def _came_late(event: MediaEvent, ctx: Context) -> bool:
     return any(event_name(fact) in TOMBSTONES for fact in past)
 
 
-async def _remove_all(media_id: str, ctx: Context, *places: str) -> list[ObjectRef]:
+async def _remove_all(media_id: str, ctx: Context) -> list[ObjectRef]:
     """Everything made of a media: its original, every product, its work in progress."""
+    return [gone for place in ("permanent", "work") for gone in await _remove_under(f"{place}/{media_id}/", ctx)]
+
+
+async def _remove_under(prefix: str, ctx: Context) -> list[ObjectRef]:
     gone: list[ObjectRef] = []
-    for place in places or ("permanent", "work"):
-        async for entry in ctx.objects.list(f"{place}/{media_id}/"):
-            gone.append(ObjectRef(bucket=ctx.objects.bucket, key=entry.key, size=entry.size))
-            await ctx.objects.delete(entry.key)
-            failpoint("discard.removed")
+    async for entry in ctx.objects.list(prefix):
+        gone.append(ObjectRef(bucket=ctx.objects.bucket, key=entry.key, size=entry.size))
+        await ctx.objects.delete(entry.key)
+        failpoint("discard.removed")
     return gone
 
 

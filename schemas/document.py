@@ -7,7 +7,7 @@ else in it is computed from those. Best is a total order, so folding is commutat
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,7 +135,8 @@ class Fold:
                 return tombstone
         if self.named("promoted"):
             # The file is in permanent/: an earlier function's later failure (a replay's) doesn't take it back.
-            if any(event_name(event) in _SPOILING and _spoils_promoted(event) for event in self.cells.values()):
+            promised = self._promised()
+            if any(_spoils_promoted(event, promised) for event in self.cells.values()):
                 return "failed"
             return "ready" if self.named("ready") else "processing"
         if ends := [event for event in self.cells.values() if event_name(event) in _REFUSALS]:
@@ -150,13 +151,16 @@ class Fold:
 
     def products(self) -> dict[str, CloudEvent | None]:
         """How far each promised product is: its `done`, `skipped` or `failed`; None: it is being made."""
+        outcomes: dict[str, CloudEvent | None] = {}
+        for name in self._promised():
+            cell = self.cells.get(name)
+            outcomes[name] = cell if cell and event_name(cell) in OUTCOMES else None
+        return outcomes
+
+    def _promised(self) -> list[str]:
         promoted = self.named("promoted")
         promised: list[dict[str, Any]] = promoted["data"].get("products", []) if promoted else []
-        outcomes: dict[str, CloudEvent | None] = {}
-        for product in promised:
-            cell = self.cells.get(product["name"])
-            outcomes[product["name"]] = cell if cell and event_name(cell) in OUTCOMES else None
-        return outcomes
+        return [product["name"] for product in promised]
 
     def digest(self) -> str:
         """A fingerprint of everything folded in."""
@@ -220,5 +224,10 @@ _SPOILING = frozenset({"failed", "skipped"})
 PIPELINE = frozenset({"receive", "identify", "scan", "probe", "promote"})
 
 
-def _spoils_promoted(event: CloudEvent) -> bool:
-    return bool(event["data"].get("required", True)) and event["part"] not in PIPELINE
+def _spoils_promoted(event: CloudEvent, promised: Collection[str]) -> bool:
+    data: dict[str, Any] = event["data"]
+    if event_name(event) not in _SPOILING or not data.get("required", True) or event["part"] in PIPELINE:
+        return False
+    # What a later profile doesn't promise any more, or by another name, is of no use to anybody.
+    products: list[str] = [data["product"]] if "product" in data else list(data.get("products") or ())
+    return not products or any(product in promised for product in products)

@@ -5,18 +5,23 @@ import json
 import os
 import signal
 import subprocess
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 from pymongo import AsyncMongoClient
+from rich.console import Console
 
 from bench.samples import SAMPLES, Sample
+from cli.history import History
+from cli.trace import timeline
 from infra.documents import COLLECTION
 from infra.settings import Settings
 from tests.cli.conftest import Installed
 from tests.cli.running import COMMAND, environment, eventually, stop, tidegate
+from tests.schemas.test_document import LATER, MEDIA, made
 
 WAY = ["requested", "uploaded", "identified", "scanned", "probed", "promoted", "ready"]
 
@@ -91,6 +96,16 @@ def test_a_file_s_name_can_t_write_on_a_screen(installed: Installed, tmp_path: P
     as_json = installed.tidegate("upload", file, "--json")
     assert as_json.out.isascii()
     assert as_json.json["files"][0]["file"] == str(file)
+
+
+def test_a_narrow_trace_has_room_for_what_was_found() -> None:
+    """On a terminal of 80 columns, also beside the longest names and a replay's run."""
+    said = made("skipped", "waveform", LATER, product="waveform", code="corrupt", reason="It ends too early.")
+    said["source"] = "/functions/draw_long_waveform"
+    console = Console(width=80, file=StringIO(), force_terminal=False)
+    console.print(timeline(History(MEDIA, events=[said]), narrow=True))
+    assert isinstance(console.file, StringIO)
+    assert "ends too early" in " ".join(console.file.getvalue().split())
 
 
 def test_trace_knows_what_a_media_waits_for(installed: Installed) -> None:
@@ -171,6 +186,19 @@ def test_replay_says_what_it_can_t_give(installed: Installed) -> None:
     assert installed.tidegate("replay", "--id", "nobody", "--to", "levitate").code == 2
     assert installed.tidegate("replay", "--id", "nobody").code == 2
     assert installed.tidegate("replay", "--rebuild", "--id", "nobody").code == 2
+
+
+def test_replay_gives_nothing_to_who_would_find_no_file(installed: Installed, tmp_path: Path) -> None:
+    """What was refused is gone: exit code 1 says so, unless the function takes the news of it."""
+    file = tmp_path / "a.pdf"
+    file.write_text("no document")
+    media_id = installed.tidegate("upload", file, "--json").json["files"][0]["media_id"]
+    eventually(lambda: "discard-rejected" in installed.tidegate("trace", media_id, "--json").out)
+    refused = installed.tidegate("replay", "--id", media_id, "--to", "identify", "--json")
+    assert refused.code == 1
+    assert "is rejected: identify would find no file" in refused.json["media"][0]["problem"]
+    assert "given" not in installed.tidegate("trace", media_id).out
+    assert installed.tidegate("replay", "--id", media_id, "--to", "discard", "--dry-run").code == 0
 
 
 @pytest.mark.parametrize(

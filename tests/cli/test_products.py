@@ -65,6 +65,7 @@ def test_processing_lists_its_products() -> None:
     [
         (ended("skipped", "sizes", required=True, **BROKEN), "sizes: corrupt: It is broken."),
         (ended("done", "tags", required=False), "tags"),
+        (made("discarded", cause="deleted", count=1200, objects=[{}] * 8), "1200 objects after deleted"),
         (
             ended("done", "sizes", required=True, renditions=[{"name": f"{n}.webp", "size": 1024} for n in range(10)]),
             "sizes: " + ", ".join(f"{n}.webp 1.0 KiB" for n in range(8)) + " and 2 more",

@@ -14,7 +14,7 @@ from infra.local.threaded import ThreadedStack
 from schemas.document import CloudEvent
 from schemas.events import Deleted, Done, Failed, MediaEvent, Promoted, Skipped
 from schemas.profiles import DocumentProfile
-from schemas.renditions import Rendition, rendition_key
+from schemas.renditions import Rendition, StreamDescription, rendition_key
 from tests.samples.documents import unique_pdf
 from tests.system import System, connected, poll, provisioned, working
 
@@ -137,6 +137,20 @@ async def test_a_required_product_is_required(system: System) -> None:
             assert await _state(system, media_id) == "ready"
 
 
+async def test_a_product_that_is_promised_no_more_is_missed_no_more(system: System) -> None:
+    """Where a later profile promises less, a replay of `promote` makes the media ready without it."""
+    async with working(system, WAY, **PROMISING):
+        media_id, cause, promoted = await _promoted(system)
+        await _say(system, cause, _skipped(promoted, "page"))
+        await _say(system, cause, _done(promoted, "excerpt"))
+        await _settled(system, "finish")
+        assert await _state(system, media_id) == "failed"
+        run = str(uuid7())
+        await _say(system, cause, promoted.model_copy(update={"products": promoted.products[1:]}), run)
+        await system.happens(media_id, "ready", run)
+        assert await _state(system, media_id) == "ready"
+
+
 async def test_a_product_made_again_replaces_its_own_cell_alone(system: System) -> None:
     """In a run of its own; the media stays ready meanwhile."""
     async with working(system, WAY, **PROMISING):
@@ -181,3 +195,18 @@ async def test_a_finished_stream_has_no_more_use_for_its_pieces(system: System) 
         await _say(system, cause, stream)
         await _settled(system, "discard")
         assert await system.objects.head(piece) is None
+
+
+async def test_a_finished_stream_leaves_another_plans_pieces(system: System) -> None:
+    """A replay under another profile goes on, though the run before it is done meanwhile."""
+    async with working(system, WAY, **PROMISING), connected(system) as services:
+        media_id, cause, promoted = await _promoted(system)
+        mine, other = (f"work/{media_id}/{digit * 32}/0-360p.mp4" for digit in "ab")
+        for piece in (mine, other):
+            await services.objects.put(piece, b"!", content_type="video/mp4")
+        description = StreamDescription(duration_seconds=1, frames=25, segments=1, plan="a" * 32)
+        stream = _done(promoted, "page").model_copy(update={"product": "stream", "description": description})
+        await _say(system, cause, stream)
+        await _settled(system, "discard")
+        assert await system.objects.head(mine) is None
+        assert await system.objects.head(other) is not None

@@ -163,6 +163,9 @@ def test_tombstones_outrank_everything(terminal: str) -> None:
     assert fold(*events, made("quarantined", run=LATEST), made("deleted")).state() == "deleted"
 
 
+PROMISED = made("promoted", run=LATER, products=[{"name": "poster", "required": True}])
+"""By a profile that does not promise a cover, or not any more."""
+
 STATE_TABLE: list[tuple[str, list[CloudEvent]]] = [
     ("pending", []),
     ("pending", way("requested")),
@@ -180,6 +183,10 @@ STATE_TABLE: list[tuple[str, list[CloudEvent]]] = [
     ("ready", [*way("ready"), made("failed", "poster", required=False)]),
     ("failed", [*way("ready"), made("failed", "poster", required=True)]),
     ("failed", [*way("scanned"), made("failed", "probe")]),
+    ("failed", [*way("probed"), PROMISED, made("skipped", "poster", required=True, product="poster")]),
+    ("failed", [*way("probed"), PROMISED, made("failed", "poster", products=["poster"])]),
+    ("processing", [*way("probed"), PROMISED, made("failed", "cover", products=["cover"])]),
+    ("ready", [*way("ready"), PROMISED, made("skipped", "cover", required=True, product="cover")]),
     ("failed", [*way("requested"), made("failed", "receive")]),
     ("uploaded", [*way("uploaded"), made("failed", "receive")]),
     ("processing", [*way("probed"), made("failed", "probe")]),
