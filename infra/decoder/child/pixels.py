@@ -18,6 +18,8 @@ from .vips import pyvips
 # Frames that last less are taken for a mistake: browsers show them for 100 ms.
 _SHORTEST_MILLISECONDS = 11
 _MISTAKEN_MILLISECONDS = 100
+# Pixels. Its transparency alone may take 400 MB to decode, which leaves no room for more of it than is wanted.
+_HUGE_WEBP = 50_000_000
 _UPRIGHT = 1
 _SWAPPED_FROM = 5
 _MEANT = {"L": "b-w", "CMYK": "cmyk", "RGB": "srgb", "RGBA": "srgb"}
@@ -110,7 +112,8 @@ def _opened(file: int, wanted: Wanted) -> Any:
             shrink = next((times for times in (8, 4, 2) if wanted.shrink >= 2 * times), 1)
             return pyvips.Image.jpegload_source(source, access="sequential", shrink=shrink)
         case "webp":
-            return pyvips.Image.webpload_source(source, access="sequential", scale=min(1.0, 2 / wanted.shrink))
+            times = 1 if wanted.width * wanted.height > _HUGE_WEBP else 2
+            return pyvips.Image.webpload_source(source, access="sequential", scale=min(1.0, times / wanted.shrink))
         case "png":
             return pyvips.Image.pngload_source(source, access="sequential")
         case "gif":

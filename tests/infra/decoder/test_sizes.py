@@ -287,6 +287,14 @@ async def test_an_animation_of_huge_frames_stands_still(pool: DecoderPool, made:
     assert (found.size, getattr(found, "n_frames", 1)) == ((2048, 2048), 1)
 
 
+async def test_a_large_webp(pool: DecoderPool) -> None:
+    """As many pixels as are let in are rendered, where memory ended before."""
+    body = encoded(four((8000, 7000)), "WEBP", lossless=True, quality=0, method=0)
+    found = opened((await rendered(pool, body, "WEBP"))["whole.jpeg"])
+    assert found.size == (2048, 1792)
+    assert near(quarters(found), [RED, GREEN, BLUE, WHITE])
+
+
 async def test_an_animations_budget(pool: DecoderPool) -> None:
     """Of too many frames some are left out, it lasts as long as before; of no budget is left a picture."""
     body = images.animation("GIF", 12)
