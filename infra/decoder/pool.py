@@ -127,10 +127,7 @@ class DecoderPool:
         request = wire.request(job, args or {}, inline, names)
         seconds = self.timeout if timeout is None else timeout
         with contextlib.ExitStack() as stack:
-            views: list[int] = []
-            if file is not None:
-                views.append(read_only_view(file))
-                stack.callback(os.close, views[0])
+            views = _views(file, stack)
             place = await self._idle.get()
             stack.callback(self._give_back, place)
             try:
@@ -141,7 +138,8 @@ class DecoderPool:
                 log.warning("decoder.lost", job=job, code=lost.code, detail=lost.detail, again=True)
                 if output:
                     output.renew()
-                said = await self._last_try(place, request, [*views, *_files(output)], seconds)
+                # Where the lost child has read to counts for the view that it had, whoever reads it next.
+                said = await self._last_try(place, request, [*_views(file, stack), *_files(output)], seconds)
         if said.rejected:
             raise DecodeRejected(said.rejected.code, said.rejected.reason)
         assert said.ok is not None
@@ -225,6 +223,14 @@ class DecoderPool:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _views(file: int | None, stack: contextlib.ExitStack) -> list[int]:
+    if file is None:
+        return []
+    view = read_only_view(file)
+    stack.callback(os.close, view)
+    return [view]
 
 
 def _files(output: Output | None) -> list[int]:

@@ -23,8 +23,10 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from . import whole
+from . import memory, whole
+from .colours import PROFILE
 from .rejected import Rejected
+from .vips import pyvips
 
 # Named for having registered: no other format of Pillow's many is ever tried.
 _ = (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
@@ -56,6 +58,11 @@ _SWAPPED_FROM = 5
 _PNG_DEPTH_AT = 24
 # A progressive JPEG is held whole, two bytes for each coefficient, and rendering takes 80 MiB beside them.
 _MOST_COEFFICIENT_BYTES = 512 * 1024 * 1024
+# Pillow holds a WebP's canvas four times, 16 bytes a pixel, and libwebp says of memory that isn't there the same as of
+# damage. libvips holds a still one once, and needs the frames of a moving one to be no smaller than it shrinks them.
+_LARGE_WEBP = 16_000_000
+_MOST_MOVING_WEBP = 28_000_000
+_EIGHTH = 1 / 8
 
 
 def probe(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
@@ -87,8 +94,15 @@ def probe(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
 def _describe(stream: BinaryIO, args: dict[str, Any]) -> dict[str, Any]:
     formats, check = FORMATS[args["format"]]
     Image.MAX_IMAGE_PIXELS = args["max_pixels"]
-    if check and (size := check(stream, os.fstat(stream.fileno()).st_size)):
+    size = check(stream, os.fstat(stream.fileno()).st_size) if check else None
+    if size:
         _require_pixels(size, args["max_pixels"])
+    if args["format"] == "webp" and size and size[0] * size[1] > _LARGE_WEBP:
+        memory.give_back()
+        if not whole.moves(stream):
+            return _describe_large_webp(stream, size)
+        if size[0] * size[1] > _MOST_MOVING_WEBP:
+            raise Rejected("decode_memory", f"moving, {size[0]:,} x {size[1]:,} pixels take too much memory to decode")
     stream.seek(0)
     with Image.open(stream, formats=formats) as image:
         first, mode = image.size, image.mode
@@ -113,6 +127,32 @@ def _describe(stream: BinaryIO, args: dict[str, Any]) -> dict[str, Any]:
         }
 
 
+def _describe_large_webp(stream: BinaryIO, size: tuple[int, int]) -> dict[str, Any]:
+    """A still one: every code of it is read, an eighth of the lines is computed."""
+    stream.seek(0)
+    source = pyvips.Source.new_from_descriptor(stream.fileno())
+    image: Any = pyvips.Image.webpload_source(source, access="sequential", scale=_EIGHTH)
+    image.copy_memory()
+    exif = Image.Exif()
+    with contextlib.suppress(Exception):  # EXIF that nobody can read turns nothing
+        exif.load(image.get("exif-data"))
+    orientation = _turn(exif)
+    sides = size[::-1] if orientation >= _SWAPPED_FROM else size
+    return {
+        "format": "webp",
+        "width": sides[0],
+        "height": sides[1],
+        "orientation": orientation,
+        "mode": "RGBA" if image.hasalpha() else "RGB",
+        "bit_depth": 8,
+        "alpha": image.hasalpha(),
+        "frames": 1,
+        "animated": False,
+        "duration_seconds": None,
+        "icc": _icc(image.get(PROFILE) if image.get_typeof(PROFILE) else None),
+    }
+
+
 def _decode(image: ImageFile.ImageFile, args: dict[str, Any]) -> tuple[int, float]:
     """Decode frame by frame; how many there are, and how long they last together."""
     frames = 1 if args["format"] == "jpeg" else getattr(image, "n_frames", 1)
@@ -122,6 +162,8 @@ def _decode(image: ImageFile.ImageFile, args: dict[str, Any]) -> tuple[int, floa
     for number in range(frames):
         if frames > 1:
             image.seek(number)
+        if args["format"] == "webp":
+            _let_go(image)
         pixels += _require_pixels(image.size, args["max_pixels"])
         if pixels > args["max_total_pixels"]:
             raise Rejected("too_many_frames", f"all frames together have more than {args['max_total_pixels']:,} pixels")
@@ -133,6 +175,11 @@ def _decode(image: ImageFile.ImageFile, args: dict[str, Any]) -> tuple[int, floa
         image.load()
         milliseconds += float(image.info.get("duration") or 0)
     return frames, milliseconds
+
+
+def _let_go(image: Any) -> None:
+    """Of a WebP's last frame, before the next one takes as much again."""
+    image.im = None
 
 
 def _require_pixels(size: tuple[int, int], most: int) -> int:
@@ -155,10 +202,13 @@ def _require_memory(image: Any) -> None:
 
 def _orientation(image: ImageFile.ImageFile) -> int:
     with contextlib.suppress(Exception):  # EXIF that nobody can read turns nothing
-        found = image.getexif().get(_ORIENTATION, 1)
-        if isinstance(found, int) and 1 <= found <= 8:  # noqa: PLR2004 -- the eight there are
-            return found
+        return _turn(image.getexif())
     return 1
+
+
+def _turn(exif: Image.Exif) -> int:
+    found = exif.get(_ORIENTATION, 1)
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1  # noqa: PLR2004 -- the eight there are
 
 
 def _bit_depth(image: ImageFile.ImageFile, name: str, stream: BinaryIO) -> int | None:

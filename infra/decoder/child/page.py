@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from .output import Output
-from .pdf import opened, pdfium
+from .pdf import loaded_page, opened, pdfium, sides
 from .rejected import Rejected
 from .saving import saved
 from .words import plain
@@ -65,7 +65,7 @@ def excerpt(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
     text = ""
     with opened(file) as document:
         for index in range(min(pdfium.FPDF_GetPageCount(document), MOST_PAGES_READ)):
-            page = pdfium.FPDF_LoadPage(document, index)
+            page = loaded_page(document, index)
             if not page:
                 continue
             try:
@@ -78,7 +78,7 @@ def excerpt(file: int, args: dict[str, Any], _inline: bytes) -> dict[str, Any]:
 
 
 def _loaded(document: Any, index: int) -> Any:
-    page = pdfium.FPDF_LoadPage(document, index)
+    page = loaded_page(document, index)
     if not page:
         raise Rejected("corrupt", f"page {index + 1} cannot be parsed")
     return page
@@ -99,7 +99,7 @@ def _form(document: Any) -> Generator[Any]:
 
 
 def _drawn(page: Any, form: Any, longest: int, dpi: int) -> Image.Image:
-    points = pdfium.FPDF_GetPageWidthF(page), pdfium.FPDF_GetPageHeightF(page)
+    points = sides(page)
     if not all(math.isfinite(side) and side > 0 for side in points):
         raise Rejected("corrupt", "page 1 has an impossible size")
     scale = min(longest / max(points), dpi / POINTS_PER_INCH)

@@ -68,6 +68,23 @@ def opened(file: int) -> Generator[Any]:
         pdfium.FPDF_CloseDocument(document)
 
 
+def loaded_page(document: Any, index: int) -> Any:
+    """A page, to be closed by the caller; nothing where it can't be parsed.
+
+    A crop box that shares nothing with the media box counts as none, as in pdf.js and MuPDF: for pdfium the page would
+    have no size.
+    """
+    page = pdfium.FPDF_LoadPage(document, index)
+    if page and not all(sides(page)):
+        pdfium.FPDFPage_SetCropBox(page, 0, 0, 0, 0)  # an empty one is none for pdfium, too
+    return page
+
+
+def sides(page: Any) -> tuple[float, float]:
+    """How wide and how high a page is, in points."""
+    return pdfium.FPDF_GetPageWidthF(page), pdfium.FPDF_GetPageHeightF(page)
+
+
 def _describe(document: Any, max_pages: int) -> dict[str, Any]:
     pages = pdfium.FPDF_GetPageCount(document)
     if pages < 1:
@@ -89,11 +106,11 @@ def _describe(document: Any, max_pages: int) -> dict[str, Any]:
 
 
 def _measure(document: Any, index: int) -> tuple[float, float]:
-    page = pdfium.FPDF_LoadPage(document, index)
+    page = loaded_page(document, index)
     if not page:
         raise Rejected("corrupt", f"page {index + 1} cannot be parsed")
     try:
-        size = pdfium.FPDF_GetPageWidthF(page), pdfium.FPDF_GetPageHeightF(page)
+        size = sides(page)
     finally:
         pdfium.FPDF_ClosePage(page)
     if not all(math.isfinite(side) and 0 < side <= LARGEST_SIDE for side in size):

@@ -18,6 +18,9 @@ from .vips import pyvips
 # Frames that last less are taken for a mistake: browsers show them for 100 ms.
 _SHORTEST_MILLISECONDS = 11
 _MISTAKEN_MILLISECONDS = 100
+# Pixels. Its transparency alone may take 400 MB to decode, which leaves no room for more of it than is wanted.
+_HUGE_WEBP = 50_000_000
+_EXTRA_SAMPLES, _ALPHA = 338, frozenset({1, 2})  # TIFF 6.0, section 18: associated, and not
 _UPRIGHT = 1
 _SWAPPED_FROM = 5
 _MEANT = {"L": "b-w", "CMYK": "cmyk", "RGB": "srgb", "RGBA": "srgb"}
@@ -58,9 +61,7 @@ def still(file: int, wanted: Wanted) -> Any:
     except pyvips.Error:
         pass  # what Pillow has let in is shown all the same
     with open(file, "rb", closefd=False) as stream:
-        # As many pixels as probing has let in.
-        Image.MAX_IMAGE_PIXELS = wanted.width * wanted.height
-        return _finished(_handed_over(_loaded(stream, wanted.format), wanted.shrink), wanted)
+        return _finished(_handed_over(_loaded(stream, wanted), wanted.shrink), wanted)
 
 
 def frames(file: int, wanted: Wanted, total: int, most: int) -> Iterator[tuple[Any, int]]:
@@ -69,7 +70,7 @@ def frames(file: int, wanted: Wanted, total: int, most: int) -> Iterator[tuple[A
     Of more than `most` every second, third, … is left out, and the ones before them stay for longer.
     """
     with open(file, "rb", closefd=False) as stream:
-        image = _loaded(stream, wanted.format)
+        image = _loaded(stream, wanted)
         # A PNG may begin with a picture for those who show no animations.
         begin = 1 if getattr(image, "default_image", False) else 0
         step = -(-(total - begin) // most)
@@ -86,19 +87,21 @@ def frames(file: int, wanted: Wanted, total: int, most: int) -> Iterator[tuple[A
         yield frame, shown
 
 
-def repeats(file: int, name: str) -> int:
+def repeats(file: int, wanted: Wanted) -> int:
     """How often an animation is shown; 0: without end."""
     with open(file, "rb", closefd=False) as stream:
-        said = _loaded(stream, name).info.get("loop")
-    if name == "gif":
+        said = _loaded(stream, wanted).info.get("loop")
+    if wanted.format == "gif":
         # It says how often it is shown again, and nothing where it is shown once.
         return 1 if said is None else int(said) and int(said) + 1
     return int(said or 0)
 
 
-def _loaded(stream: BinaryIO, name: str) -> ImageFile.ImageFile:
+def _loaded(stream: BinaryIO, wanted: Wanted) -> ImageFile.ImageFile:
+    # As many pixels as probing has let in; what it is until now is another picture's.
+    Image.MAX_IMAGE_PIXELS = wanted.width * wanted.height
     stream.seek(0)
-    return Image.open(stream, formats=pillow.FORMATS[name][0])
+    return Image.open(stream, formats=pillow.FORMATS[wanted.format][0])
 
 
 def _opened(file: int, wanted: Wanted) -> Any:
@@ -110,15 +113,29 @@ def _opened(file: int, wanted: Wanted) -> Any:
             shrink = next((times for times in (8, 4, 2) if wanted.shrink >= 2 * times), 1)
             return pyvips.Image.jpegload_source(source, access="sequential", shrink=shrink)
         case "webp":
-            return pyvips.Image.webpload_source(source, access="sequential", scale=min(1.0, 2 / wanted.shrink))
+            times = 1 if wanted.width * wanted.height > _HUGE_WEBP else 2
+            return pyvips.Image.webpload_source(source, access="sequential", scale=min(1.0, times / wanted.shrink))
         case "png":
             return pyvips.Image.pngload_source(source, access="sequential")
         case "gif":
             return pyvips.Image.gifload_source(source, access="sequential")
         case "tiff":
-            return pyvips.Image.tiffload_source(source, access="sequential")
+            image = pyvips.Image.tiffload_source(source, access="sequential")
+            return image if _is_alpha_meant(file, wanted) else _without_extras(image)
         case _:
             return None
+
+
+def _is_alpha_meant(file: int, wanted: Wanted) -> bool:
+    """Whether a TIFF's channels beyond its colours are transparency: libvips takes a mask or a spot colour for it."""
+    with open(file, "rb", closefd=False) as stream:
+        tags: Any = getattr(_loaded(stream, wanted), "tag_v2", {})
+        return bool(set(tags.get(_EXTRA_SAMPLES, _ALPHA)) & _ALPHA)
+
+
+def _without_extras(image: Any) -> Any:
+    colours = 1 if image.interpretation in {"b-w", "grey16"} else 4 if image.interpretation == "cmyk" else 3
+    return image.extract_band(0, n=min(colours, image.bands))
 
 
 def _as_stored(image: Any, wanted: Wanted) -> Wanted:

@@ -44,7 +44,7 @@ def _files(file: int, args: dict[str, Any], output: Output) -> Iterator[dict[str
     moving = [form for form in args["formats"] if form["name"] == _ANIMATED and len(animation) > 1]
     if moving:
         frames, delays = zip(*animation, strict=True)
-        loop = pixels.repeats(file, args["format"])
+        loop = pixels.repeats(file, wanted)
         yield from _all_sizes(list(frames), {"delay": list(delays), "loop": loop}, moving, args["variants"], output)
     if still := [form for form in args["formats"] if form not in moving]:
         first = animation[0][0] if animation else pixels.still(file, wanted)

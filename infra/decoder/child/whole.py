@@ -74,6 +74,13 @@ def webp(file: BinaryIO, size: int) -> tuple[int, int] | None:
     raise Rejected("corrupt", "it begins with no image")
 
 
+def moves(file: BinaryIO) -> bool:
+    """Whether a WebP says that it is an animation."""
+    file.seek(12)
+    name, flags = _head(file, "<4s4xB")
+    return name == b"VP8X" and bool(flags & 0x02)
+
+
 def boxes(file: BinaryIO, size: int) -> tuple[int, int] | None:
     """Follow the outermost boxes to the end of the file.
 

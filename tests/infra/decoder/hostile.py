@@ -73,10 +73,11 @@ def segfault(file: int, args: dict[str, Any], inline: bytes) -> dict[str, Any]:
 
 
 def crash_once(file: int, args: dict[str, Any], inline: bytes) -> dict[str, Any]:
-    """Die in a child that worked before, live in a fresh one: as after a leak."""
+    """Read, and die in a child that worked before, live in a fresh one: as after a leak."""
+    content = os.read(file, 100).decode()
     if _worked:
         os.abort()
-    return {"fresh": True}
+    return {"content": content}
 
 
 def leave_a_trace(file: int, args: dict[str, Any], inline: bytes) -> dict[str, Any]:

@@ -146,6 +146,20 @@ async def test_a_large_progressive_jpeg_is_no_damaged_one(pool: DecoderPool, fil
     assert max(_peak_mib(pid) for pid in pool.pids) < 120
 
 
+async def test_a_large_webp_is_no_damaged_one(pool: DecoderPool, file_of: Make) -> None:
+    """A still one is decoded whole in little memory; of an animation that would take too much that is what is said."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    still = images.saved(Image.new("RGBA", (7_000, 6_000), "#80302080"), "WEBP", lossless=True, method=0, exif=exif)
+    found = await probe_image(pool, file_of(still), "image/webp")
+    assert (found.width, found.height, found.orientation, found.mode) == (6_000, 7_000, 6, "RGBA")
+    damaged = still.replace(b"VP8L", b"VP8 ", 1)
+    assert await _code(pool, file_of(damaged), "image/webp") == "corrupt"
+    small = images.animation("WEBP", 2)
+    moving = small[:24] + (9_899).to_bytes(3, "little") * 2 + small[30:]
+    assert await _code(pool, file_of(moving), "image/webp") == "decode_memory"
+
+
 def _peak_mib(pid: int) -> int:
     with open(f"/proc/{pid}/status") as status:  # noqa: PTH123 -- two lines shorter
         return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM"))

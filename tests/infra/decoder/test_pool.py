@@ -170,10 +170,10 @@ async def test_an_answer_too_many_is_not_the_next_files(pool: DecoderPool) -> No
         assert "forged" not in await pool.run("echo")
 
 
-async def test_a_childs_history_is_not_blamed_on_the_file(pool: DecoderPool) -> None:
-    """A crash in a child that worked before is tried again in a fresh one."""
+async def test_a_childs_history_is_not_blamed_on_the_file(pool: DecoderPool, file_of: Make) -> None:
+    """A crash in a child that worked before is tried again in a fresh one, from the file's first byte."""
     await asyncio.gather(pool.run("leave_a_trace"), pool.run("leave_a_trace"))
-    assert await pool.run("crash_once") == {"fresh": True}
+    assert await pool.run("crash_once", file_of(b"content")) == {"content": "content"}
 
 
 async def test_a_child_that_dies_idle_is_replaced(pool: DecoderPool) -> None:

@@ -182,8 +182,10 @@ async def page(pool: DecoderPool, file: int, *, longest: int = 400, dpi: int = 1
         ((0, 0, 595, 842), b"/Rotate 270", (400, 283), (0.25, 0.75)),
         ((-300, -400, 300, 400), b"", (300, 400), (0.25, 0.25)),
         ((0, 0, 595, 842), b"/CropBox [0 421 595 842]", (400, 283), (0.25, 0.5)),
+        ((0, 0, 595, 842), b"/CropBox [1000 1000 1595 1842]", (283, 400), (0.25, 0.25)),
+        ((0, 0, 595, 842), b"/Rotate 90 /CropBox [595 0 900 842]", (400, 283), (0.75, 0.25)),
     ],
-    ids=["portrait", "landscape", "90", "180", "270", "offset", "cropped"],
+    ids=["portrait", "landscape", "90", "180", "270", "offset", "cropped", "cropped elsewhere", "cropped beside"],
 )
 async def test_a_page_as_it_is_shown(
     pool: DecoderPool,

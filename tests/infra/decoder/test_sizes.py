@@ -287,6 +287,42 @@ async def test_an_animation_of_huge_frames_stands_still(pool: DecoderPool, made:
     assert (found.size, getattr(found, "n_frames", 1)) == ((2048, 2048), 1)
 
 
+async def test_a_large_webp(pool: DecoderPool) -> None:
+    """As many pixels as are let in are rendered, where memory ended before."""
+    body = encoded(four((8000, 7000)), "WEBP", lossless=True, quality=0, method=0)
+    found = opened((await rendered(pool, body, "WEBP"))["whole.jpeg"])
+    assert found.size == (2048, 1792)
+    assert near(quarters(found), [RED, GREEN, BLUE, WHITE])
+
+
+async def test_an_animation_after_a_small_picture(pool: DecoderPool) -> None:
+    """How many pixels the picture before had bounds nothing: the animation was taken for a bomb, and cost a decoder."""
+    before = pool.pids
+    moving, profile = images.animation("GIF", 3, (900, 900)), ImageProfile(variants=(WHOLE,), formats=("webp",))
+    file = unnamed_file()
+    try:
+        with open(file, "wb", closefd=False) as spool:  # noqa: ASYNC230
+            spool.write(moving)
+        probe = await probe_image(pool, file, "image/gif")
+        await rendered(pool, encoded(four(), "BMP"), "BMP")
+        with Output() as output:
+            sizes = await render_sizes(pool, file, probe, profile, output)
+    finally:
+        os.close(file)
+    assert ([each.frames for each in sizes], pool.pids) == ([3], before)
+
+
+@pytest.mark.parametrize("extra", [0, 2])
+async def test_what_is_more_than_colours_in_a_tiff(pool: DecoderPool, extra: int) -> None:
+    """A fourth channel is transparency only where the file says so: a mask, as Photoshop saves it, hides nothing."""
+    image = four(mode="RGBA", colours=[(*colour, 0) for colour in (RED, GREEN, BLUE, WHITE)])
+    body = encoded(image, "TIFF").replace(
+        struct.pack("<HHIHH", 338, 3, 1, 2, 0), struct.pack("<HHIHH", 338, 3, 1, extra, 0)
+    )
+    found = opened((await rendered(pool, body, "TIFF"))["whole.jpeg"])
+    assert near(quarters(found), [WHITE] * 4 if extra else [RED, GREEN, BLUE, WHITE])
+
+
 async def test_an_animations_budget(pool: DecoderPool) -> None:
     """Of too many frames some are left out, it lasts as long as before; of no budget is left a picture."""
     body = images.animation("GIF", 12)
