@@ -15,7 +15,7 @@ from infra.decoder import DecodeRejected
 from infra.ffmpeg import Ffmpeg, Limits
 from infra.ffmpeg.complaints import refuse
 from infra.ffmpeg.confined import INPUT
-from infra.ffmpeg.sources import source
+from infra.ffmpeg.sources import listed
 from schemas.probe_av import VideoProbe
 
 MOST_FRAMES: Final = 16_000_000
@@ -98,7 +98,7 @@ async def _ffprobe(
     memory = settings.encoder_memory_bytes if work else settings.decoder_memory_bytes
     ran = await ffmpeg.run(
         "ffprobe",
-        ["-v", "error", *source(settings, content_type, memory), *entries, "-of", "compact", INPUT],
+        ["-v", "error", *listed(settings, content_type, memory), *entries, "-of", "compact", INPUT],
         file,
         Limits(memory, int(cpu) + 1, _WALL_TO_CPU * cpu),
         on_line=reading.take,
