@@ -71,7 +71,7 @@ class AudioProbe(_Timed):
 
 
 class VideoProbe(_Timed):
-    """Moving pictures that FFprobe read to their last packet. Of several such tracks the first that is no cover."""
+    """Moving pictures that FFprobe read to their last packet. Of several tracks the default one, or the first."""
 
     type: Literal["video"] = "video"
     index: int = Field(ge=0, le=10_000, description="The video stream's number in the file.")

@@ -74,8 +74,10 @@ def _require_sound(pictures: list[Fields], sounds: list[Fields], reading: Readin
 
 
 def _used_first(streams: list[Fields]) -> list[Fields]:
-    """The first track that can be decoded, then the others."""
-    used = [each for each in streams if _is_decoded(each)][:1]
+    """The track that is used, then the others: of those that can be decoded the only default one, or else the first."""
+    decoded = [each for each in streams if _is_decoded(each)]
+    defaults = [each for each in decoded if each.get("disposition:default") == "1"]
+    used = defaults if len(defaults) == 1 else decoded[:1]
     return [*used, *(each for each in streams if each not in used)]
 
 

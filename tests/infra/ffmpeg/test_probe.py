@@ -254,6 +254,22 @@ async def test_a_track_that_nobody_decodes_may_be_rare(ffmpeg: Ffmpeg, file_of: 
     assert [(each.index, each.codec) for each in video.audio] == [(2, "aac"), (1, "dts")]
 
 
+@pytest.mark.parametrize(("defaults", "used"), [("01", 1), ("10", 0), ("11", 0), ("00", 0)])
+async def test_the_default_track_is_used(ffmpeg: Ffmpeg, file_of: Make, defaults: str, used: int) -> None:
+    """Of several tracks that which players begin with, where the file names one: of pictures and of sound alike."""
+    pictures, tone = ("-f", "lavfi", "-i", "testsrc2=size=64x64:duration=0.4"), ("-f", "lavfi", "-i", "sine=duration=1")
+    flags = [
+        part
+        for number, flag in enumerate(defaults)
+        for kind in "va"
+        for part in (f"-disposition:{kind}:{number}", "default" if flag == "1" else "none")
+    ]
+    tracks = ("-map", "0", "-map", "0", "-map", "1", "-map", "1", "-c:v", "mpeg4", "-c:a", "libopus", *flags)
+    film = av.made("tracks.mkv", *pictures, *tone, *tracks)
+    found = await _video(ffmpeg, file_of(film), "video/x-matroska")
+    assert (found.index, [each.index for each in found.audio]) == (used, [2 + used, 3 - used])
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "reason"),
     [
