@@ -53,7 +53,8 @@ class _Timed(Model):
     duration_seconds: Seconds = Field(description="Of the whole file; measured where the file doesn't say.")
     bit_rate: int | None = Field(default=None, ge=0, le=2**53, description="Bits a second of the whole file.")
     audio: Annotated[tuple[AudioStream, ...], Field(max_length=MOST_AUDIO_STREAMS)] = Field(
-        default=(), description="The first sound tracks, in the file's order."
+        default=(),
+        description="Sound tracks: first the one that products are made of, then the others in the file's order.",
     )
     audio_streams: int = Field(default=0, ge=0, le=10_000, description="How many there are, listed or not.")
     chapters: Annotated[tuple[Chapter, ...], Field(max_length=MOST_CHAPTERS)] = Field(
@@ -70,7 +71,7 @@ class AudioProbe(_Timed):
 
 
 class VideoProbe(_Timed):
-    """Moving pictures that FFprobe read to their last packet. Of several such tracks the first that is no cover."""
+    """Moving pictures that FFprobe read to their last packet. Of several tracks the default one, or the first."""
 
     type: Literal["video"] = "video"
     index: int = Field(ge=0, le=10_000, description="The video stream's number in the file.")

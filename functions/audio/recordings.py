@@ -27,7 +27,7 @@ def is_quick(event: Promoted) -> bool:
 
 @asynccontextmanager
 async def recording(event: Promoted, ctx: Context) -> AsyncGenerator[Recording]:
-    """The original's first sound track, on the local disk.
+    """The original's sound track that is used, on the local disk.
 
     Raises:
         Reject: There is no sound track that can be read.

@@ -21,7 +21,7 @@ COMPLAINTS: Final[tuple[tuple[DecodeCode, str, str], ...]] = (
     ),
     (
         "unsupported_codec",
-        r"not on whitelist|Decoder .{0,60}not found|Unknown decoder",
+        r"not on whitelist.*\n.*(?:opening decoder|not open codec)|Decoder .{0,60}not found|Unknown decoder",
         "one of its tracks has a rare codec",
     ),
     (

@@ -12,7 +12,7 @@ from infra.decoder import DecodeCode, DecodeRejected
 from infra.ffmpeg.confined import INPUT
 from infra.ffmpeg.reading import Reading
 from infra.ffmpeg.run import Ffmpeg, Limits, Ran
-from infra.ffmpeg.sources import CONTAINERS, source
+from infra.ffmpeg.sources import CONTAINERS, listed
 from infra.ffmpeg.streams import described
 from infra.settings import Settings
 from schemas.probe_av import AudioProbe, VideoProbe
@@ -22,7 +22,7 @@ _ENTRIES = (
     ":stream=index,codec_name,codec_type,profile,width,height,sample_aspect_ratio,pix_fmt,bits_per_raw_sample,"
     "color_range,color_space,color_transfer,color_primaries,field_order,r_frame_rate,avg_frame_rate,sample_rate,"
     "channels,channel_layout"
-    ":stream_tags=language:stream_disposition=attached_pic:stream_side_data=side_data_type,rotation"
+    ":stream_tags=language:stream_disposition=attached_pic,default:stream_side_data=side_data_type,rotation"
     ":chapter=start_time,end_time:format=duration,bit_rate"
 )
 BYTES_PER_SECOND = 5 * 1024 * 1024  # a third of what was measured of an MP3 of 32 kbit/s; videos: 370 MB/s
@@ -34,7 +34,6 @@ _COMPLAINTS: tuple[tuple[DecodeCode, str, str], ...] = (
     ("too_many_streams", r"exceeds max_streams", "it has more tracks than are accepted"),
     ("decode_memory", r"Cannot allocate memory", "it takes more memory than it may"),
     ("too_many_pixels", r"exceeds specified max pixel count", "its pictures have more pixels than are accepted"),
-    ("unsupported_codec", r"Codec \(.{1,64}\) not on whitelist", "one of its tracks has a rare codec"),
     (
         "truncated",
         r"partial file|File ended prematurely|Packet corrupt|moov atom not found|atom truncated|: End of file",
@@ -42,6 +41,9 @@ _COMPLAINTS: tuple[tuple[DecodeCode, str, str], ...] = (
     ),
     ("corrupt", r"exceeds containing master element|CRC mismatch", "its structure is broken"),
 )
+# Said of every track that has such a codec; only of one that FFprobe gives the file up for the second line follows.
+_RARE = re.compile(r"Codec \(.{1,64}\) not on whitelist.*\n.*Could not open codec for input stream (\d{1,5})")
+_KINDS = {"Video": "pictures", "Audio": "sound", "Subtitle": "subtitles"}
 # Formats of which FFmpeg does not notice that their end is missing, though they say how long they are. The difference
 # that is left to a writer's own arithmetic: encoder delay is two frames of 26 ms.
 _LENGTH_COUNTS = {"mp3", "flac"}
@@ -67,6 +69,9 @@ async def probe_recording(ffmpeg: Ffmpeg, file: Path, content_type: str) -> Audi
     demuxer, container = CONTAINERS[content_type]
     settings = ffmpeg.settings
     ran = await ffmpeg.run("ffprobe", _arguments(settings, content_type), file, _limits(settings, file))
+    if rare := _RARE.search(ran.complained):
+        kind = await _kind(ffmpeg, file, content_type, rare[1])
+        raise DecodeRejected("unsupported_codec", f"track {rare[1]} ({kind}) has a rare codec")
     _require_content(ran)
     reading = Reading.of(ran.said)
     if demuxer in _LENGTH_COUNTS and _ESTIMATED not in ran.complained:
@@ -84,9 +89,17 @@ def _limits(settings: Settings, file: Path) -> Limits:
     return Limits(settings.decoder_memory_bytes, int(cpu) + 1, WALL_TO_CPU * cpu)
 
 
-def _arguments(settings: Settings, content_type: str) -> list[str]:
+async def _kind(ffmpeg: Ffmpeg, file: Path, content_type: str, track: str) -> str:
+    """What a track is that FFprobe gave a file up for, which it lists before that."""
+    arguments = _arguments(ffmpeg.settings, content_type, "info")
+    ran = await ffmpeg.run("ffprobe", arguments, file, _limits(ffmpeg.settings, file))
+    found = re.search(rf"^  Stream #0:{track}\b.*?: (Video|Audio|Subtitle): ", ran.complained, re.MULTILINE)
+    return _KINDS[found[1]] if found else "data"
+
+
+def _arguments(settings: Settings, content_type: str, verbosity: str = "warning") -> list[str]:
     return [
-        *("-v", "warning", "-threads", "1", *source(settings, content_type, settings.decoder_memory_bytes)),
+        *("-v", verbosity, "-threads", "1", *listed(settings, content_type, settings.decoder_memory_bytes)),
         *("-show_entries", _ENTRIES, "-of", "compact", INPUT),
     ]
 

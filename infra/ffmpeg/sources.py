@@ -34,6 +34,22 @@ DECODERS = (
 )
 
 
+# What people's files have beside the tracks that are used: covers, second sound tracks, subtitles. FFprobe gives a file
+# up if it can't open a decoder for each of its tracks: it may open these, which read next to nothing for that, and
+# nobody ever gives them a packet. By FFprobe's letter for the kind the decoders; then the codecs as FFprobe says them.
+NEVER_DECODED = {"v": "tiff", "a": "dca,truehd,mlp,wmav1,wmav2", "s": "xsub"}
+RARE = frozenset({"tiff", "dts", "truehd", "mlp", "wmav1", "wmav2", "xsub"})
+
+
+def listed(settings: Settings, content_type: str, memory_bytes: int) -> list[str]:
+    """The same as `source` for an FFprobe that may see tracks which nobody decodes.
+
+    The whitelist of the container, which holds while FFmpeg finds out what the tracks are, stays as it is.
+    """
+    opened = [(f"-codec_whitelist:{kind}", f"{DECODERS},{more}") for kind, more in NEVER_DECODED.items()]
+    return [*source(settings, content_type, memory_bytes), *(each for pair in opened for each in pair)]
+
+
 def source(settings: Settings, content_type: str, memory_bytes: int) -> list[str]:
     """Arguments of ffprobe and ffmpeg alike, before the input: what it is, and what it may be made of.
 

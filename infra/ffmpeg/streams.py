@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from infra.decoder import DecodeRejected
 from infra.ffmpeg.reading import Fields, Reading, integer, number
+from infra.ffmpeg.sources import RARE
 from infra.settings import Settings
 from schemas.probe_av import (
     MOST_AUDIO_STREAMS,
@@ -37,10 +38,13 @@ def described(reading: Reading, container: Container, *, video: bool, settings: 
     """
     pictures = [each for each in _of(reading, "video") if each.get("disposition:attached_pic") != "1"]
     sounds = [each for each in _of(reading, "audio") if "codec_name" in each and "sample_rate" in each]
+    pictures, sounds = _used_first(pictures), _used_first(sounds)
     if video and not pictures:
         raise DecodeRejected("type_mismatch", "there is no video in it")
     if not video:
         _require_sound(pictures, sounds, reading)
+    if sounds and not _is_decoded(sounds[0]):
+        raise DecodeRejected("unsupported_codec", f"track {sounds[0].get('index')} (sound) has a rare codec")
     common: dict[str, Any] = {
         "container": container,
         "duration_seconds": reading.seconds,
@@ -69,6 +73,18 @@ def _require_sound(pictures: list[Fields], sounds: list[Fields], reading: Readin
         raise DecodeRejected("corrupt", "there is no sound in it that can be read")
 
 
+def _used_first(streams: list[Fields]) -> list[Fields]:
+    """The track that is used, then the others: of those that can be decoded the only default one, or else the first."""
+    decoded = [each for each in streams if _is_decoded(each)]
+    defaults = [each for each in decoded if each.get("disposition:default") == "1"]
+    used = defaults if len(defaults) == 1 else decoded[:1]
+    return [*used, *(each for each in streams if each not in used)]
+
+
+def _is_decoded(stream: Fields) -> bool:
+    return "codec_name" in stream and stream["codec_name"] not in RARE
+
+
 def _of(reading: Reading, kind: str) -> list[Fields]:
     return [each for each in reading.streams if each.get("codec_type") == kind]
 
@@ -76,7 +92,9 @@ def _of(reading: Reading, kind: str) -> list[Fields]:
 def _video(stream: Fields, reading: Reading, settings: Settings) -> dict[str, Any]:
     width, height = integer(stream.get("width")) or 0, integer(stream.get("height")) or 0
     if "codec_name" not in stream or width < 1 or height < 1:
-        raise DecodeRejected("unsupported_codec", "its picture has an unknown codec")
+        raise DecodeRejected("unsupported_codec", f"track {stream.get('index')} (pictures) has an unknown codec")
+    if not _is_decoded(stream):
+        raise DecodeRejected("unsupported_codec", f"track {stream.get('index')} (pictures) has a rare codec")
     if width * height > settings.max_video_pixels:
         raise DecodeRejected(
             "too_many_pixels", f"{width:,} x {height:,} pixels; at most {settings.max_video_pixels:,} are accepted"

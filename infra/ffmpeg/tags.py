@@ -13,6 +13,7 @@ from infra.decoder.child.words import plain
 from infra.ffmpeg.confined import INPUT, OUTPUT
 from infra.ffmpeg.recording import Recording
 from infra.ffmpeg.run import Ffmpeg
+from infra.ffmpeg.sources import listed
 from infra.ffmpeg.written import written
 from infra.settings import MIB
 
@@ -48,7 +49,8 @@ async def read_words(ffmpeg: Ffmpeg, recording: Recording, directory: Path) -> T
     settings = ffmpeg.settings
     names = ",".join([*LONGEST, "comment"])
     arguments = [
-        *("-v", "error", "-threads", "1", *recording.told(settings)),
+        *("-v", "error", "-threads", "1"),
+        *listed(settings, recording.content_type, settings.decoder_memory_bytes),
         *("-show_entries", f"format_tags={names}:stream_tags={names}:stream_disposition=attached_pic"),
         *("-of", "flat=string_validation=ignore", "-o", f"{OUTPUT}/words", INPUT),
     ]

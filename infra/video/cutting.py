@@ -155,6 +155,9 @@ def _chunks(
 
 
 def _key_before(timeline: Timeline, number: int) -> int | None:
-    """The last key frame shown no later than a frame: what follows it can be decoded."""
+    """The last key frame shown no later than a frame: what follows it can be decoded.
+
+    None: from the beginning on, as before 0, where FFmpeg takes a place to seek to for a mistake.
+    """
     found = bisect_right(timeline.keys, timeline.frames[number])
-    return timeline.keys[found - 1] if found else None
+    return timeline.keys[found - 1] if found and timeline.keys[found - 1] > 0 else None

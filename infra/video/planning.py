@@ -42,9 +42,9 @@ async def make_plan(
 def plan_of(timeline: Timeline, original: ObjectRef, probe: VideoProbe, profile: VideoProfile) -> tuple[Plan, Cutting]:
     """The plan of a video whose times are known."""
     cutting = cut(timeline, profile.segment_seconds, profile.chunk_seconds)
-    first = timeline.frames[0] * timeline.time_base
+    sound = _sound(timeline, probe, timeline.frames[0] * timeline.time_base)
     plan = Plan(
-        hash=plan_hash(original, profile, cutting.digest),
+        hash=plan_hash(original, profile, cutting.digest, sound),
         rungs=rungs(probe, profile),
         time_base=f"{timeline.time_base.numerator}/{timeline.time_base.denominator}",
         timescale=cutting.timescale,
@@ -60,19 +60,20 @@ def plan_of(timeline: Timeline, original: ObjectRef, probe: VideoProbe, profile:
             audio_bit_rate=profile.audio_bit_rate,
             loudness_lufs=profile.loudness_lufs,
         ),
-        sound=_sound(timeline, probe, first),
+        sound=sound,
     )
     return plan, cutting
 
 
-def plan_hash(original: ObjectRef, profile: VideoProfile, timeline: str) -> str:
+def plan_hash(original: ObjectRef, profile: VideoProfile, timeline: str, sound: Sound | None) -> str:
     """What the work on a video is named by: whatever makes it another is in here."""
-    told = [VERSION, original.sha256, original.key, timeline, profile.model_dump(mode="json", include=set(_COUNTS))]
+    counting = profile.model_dump(mode="json", include=set(_COUNTS))
+    told = [VERSION, original.sha256, original.key, timeline, sound and sound.index, counting]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _sound(timeline: Timeline, probe: VideoProbe, first: Fraction) -> Sound | None:
-    """The first track, if there is anything of it after the video's first frame."""
+    """The track that is used, if there is anything of it after the video's first frame."""
     if timeline.sound_end is None or (seconds := timeline.sound_end - float(first)) <= 0:
         return None
     return Sound(index=probe.audio[0].index, seconds=seconds, frame_seconds=timeline.sound_frame)

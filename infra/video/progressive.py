@@ -60,7 +60,7 @@ class Mp4:
 async def encode(
     ffmpeg: Ffmpeg, footage: Footage, wish: Wish, into: Path, *, threads: int, on_progress: OnProgress
 ) -> Mp4:
-    """Encode every frame that can be decoded, each at its own time, and the first sound track.
+    """Encode every frame that can be decoded, each at its own time, and the sound.
 
     Args:
         ffmpeg: Runs FFmpeg.

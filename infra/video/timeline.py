@@ -15,7 +15,7 @@ from infra.decoder import DecodeRejected
 from infra.ffmpeg import Ffmpeg, Limits
 from infra.ffmpeg.complaints import refuse
 from infra.ffmpeg.confined import INPUT
-from infra.ffmpeg.sources import source
+from infra.ffmpeg.sources import listed
 from schemas.probe_av import VideoProbe
 
 MOST_FRAMES: Final = 16_000_000
@@ -80,6 +80,8 @@ async def read_timeline(
         await _ffprobe(ffmpeg, file, content_type, decoded, entries, work)
         if decoded.goes_back:
             raise DecodeRejected("corrupt", "the times of its pictures go back")
+        if decoded.undated_first > 1:  # one is taken to be shown at 0, by FFmpeg as well
+            raise DecodeRejected("corrupt", "its first pictures have no times, or some before zero")
         timeline.frames = decoded.timeline().frames
     if not timeline.frames:
         raise DecodeRejected("corrupt", "not one of its pictures can be decoded")
@@ -98,7 +100,7 @@ async def _ffprobe(
     memory = settings.encoder_memory_bytes if work else settings.decoder_memory_bytes
     ran = await ffmpeg.run(
         "ffprobe",
-        ["-v", "error", *source(settings, content_type, memory), *entries, "-of", "compact", INPUT],
+        ["-v", "error", *listed(settings, content_type, memory), *entries, "-of", "compact", INPUT],
         file,
         Limits(memory, int(cpu) + 1, _WALL_TO_CPU * cpu),
         on_line=reading.take,
@@ -120,6 +122,7 @@ class _Reading:
         self._undated = self._undecodable = self._empty = self.goes_back = False
         self._before: int | None = None
         self.packets = 0
+        self.undated_first = 0
 
     @property
     def believable(self) -> bool:
@@ -161,6 +164,7 @@ class _Reading:
     def _decoded(self, at: int | None) -> None:
         """One that is undated, as the last ones of an AVI are, follows like the one before it."""
         known = self._frames[-2:]
+        self.undated_first += at is None and len(self._frames) == self.undated_first
         if at is None and known:
             at = known[-1] + (max(1, known[1] - known[0]) if len(known) > 1 else 1)
         self._follows(at)

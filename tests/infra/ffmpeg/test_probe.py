@@ -9,6 +9,7 @@ import pytest
 
 from infra.decoder import DecodeRejected
 from infra.ffmpeg import Ffmpeg, probe_recording
+from infra.ffmpeg.sources import DECODERS, NEVER_DECODED, listed, source
 from infra.settings import Settings
 from schemas.probe_av import AudioProbe, VideoProbe
 from schemas.types import TYPES
@@ -232,6 +233,71 @@ async def test_a_rare_codec_is_refused(ffmpeg: Ffmpeg, file_of: Make) -> None:
     """A codec that no camera writes is not even tried."""
     rare = av.made("rare.avi", "-f", "lavfi", "-i", "testsrc2=size=64x64:duration=0.2", "-c:v", "cinepak")
     assert await _code(ffmpeg, file_of(rare), "video/x-msvideo") == "unsupported_codec"
+
+
+async def test_a_track_that_nobody_decodes_may_be_rare(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
+    """A cover in TIFF, a second sound track in WMA or DTS: what is used can be decoded, and comes first."""
+    cover = tmp_path / "cover.tiff"
+    cover.write_bytes(av.made("cover.tiff", "-f", "lavfi", "-i", "testsrc2=size=64x64", "-frames:v", "1"))
+    tone = ("-f", "lavfi", "-i", "sine=duration=1")
+    song = av.made("song.mp3", *tone, "-i", str(cover), "-map", "0", "-map", "1", "-c:v", "copy")
+    found = await probe_recording(ffmpeg, file_of(song), "audio/mpeg")
+    assert isinstance(found, AudioProbe)
+    assert (found.cover, found.audio[0].codec) == (True, "mp3")
+
+    film = ("-f", "lavfi", "-i", "testsrc2=size=64x64:duration=1", *tone, "-map", "0", "-map", "1", "-map", "1")
+    second = av.made("wma.avi", *film, "-c:v", "mpeg4", "-ac", "2", "-c:a:0", "libmp3lame", "-c:a:1", "wmav2")
+    video = await _video(ffmpeg, file_of(second), "video/x-msvideo")
+    assert [(each.index, each.codec) for each in video.audio] == [(1, "mp3"), (2, "wmav2")]
+    first = av.made("dts.mkv", *film, "-c:v", "mpeg4", "-ac", "2", "-strict", "-2", "-c:a:0", "dca", "-c:a:1", "aac")
+    video = await _video(ffmpeg, file_of(first), "video/x-matroska")
+    assert [(each.index, each.codec) for each in video.audio] == [(2, "aac"), (1, "dts")]
+
+
+@pytest.mark.parametrize(("defaults", "used"), [("01", 1), ("10", 0), ("11", 0), ("00", 0)])
+async def test_the_default_track_is_used(ffmpeg: Ffmpeg, file_of: Make, defaults: str, used: int) -> None:
+    """Of several tracks that which players begin with, where the file names one: of pictures and of sound alike."""
+    pictures, tone = ("-f", "lavfi", "-i", "testsrc2=size=64x64:duration=0.4"), ("-f", "lavfi", "-i", "sine=duration=1")
+    flags = [
+        part
+        for number, flag in enumerate(defaults)
+        for kind in "va"
+        for part in (f"-disposition:{kind}:{number}", "default" if flag == "1" else "none")
+    ]
+    tracks = ("-map", "0", "-map", "0", "-map", "1", "-map", "1", "-c:v", "mpeg4", "-c:a", "libopus", *flags)
+    film = av.made("tracks.mkv", *pictures, *tone, *tracks)
+    found = await _video(ffmpeg, file_of(film), "video/x-matroska")
+    assert (found.index, [each.index for each in found.audio]) == (used, [2 + used, 3 - used])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "reason"),
+    [
+        ("rare.avi", ("-map", "0", "-c:v", "cinepak"), "track 0 (pictures) has a rare codec"),
+        ("two.mkv", ("-map", "0", "-map", "1", "-c:v", "mpeg4", "-c:a", "wavpack"), "track 1 (sound) has a rare codec"),
+        ("dts.mkv", ("-map", "0", "-map", "1", "-c:v", "mpeg4", "-c:a", "dca"), "track 1 (sound) has a rare codec"),
+        ("tiff.mov", ("-map", "0", "-c:v", "tiff"), "track 0 (pictures) has a rare codec"),
+    ],
+)
+async def test_a_refusal_names_the_track(
+    ffmpeg: Ffmpeg, file_of: Make, name: str, arguments: tuple[str, ...], reason: str
+) -> None:
+    """Which track has the codec that can't be decoded, by its number in the file and its kind, in our own words."""
+    sources = ("-f", "lavfi", "-i", "testsrc2=size=64x64:duration=0.2", "-f", "lavfi", "-i", "sine=duration=0.2")
+    file = file_of(av.made(name, *sources, *arguments, "-ac", "2", "-strict", "-2", "-metadata", "title=Audio: x"))
+    with pytest.raises(DecodeRejected) as rejected:
+        await probe_recording(ffmpeg, file, _type(name))
+    assert rejected.value.code == "unsupported_codec"
+    assert f"(Found: {reason}.)" in rejected.value.reason
+
+
+def test_no_packet_reaches_a_rare_decoder(ffmpeg: Ffmpeg) -> None:
+    """Decoders that are only opened are on none of the lists that hold while packets are decoded."""
+    for decoders in NEVER_DECODED.values():
+        assert not set(decoders.split(",")) & set(DECODERS.split(","))
+    arguments = source(ffmpeg.settings, "video/mp4", 1)
+    assert listed(ffmpeg.settings, "video/mp4", 1)[: len(arguments)] == arguments
+    assert arguments[arguments.index("-codec_whitelist") + 1] == DECODERS
 
 
 @pytest.mark.parametrize("count", [1_000_000, 100_000_000, 4_000_000_000])

@@ -287,6 +287,22 @@ async def test_a_clock_that_begins_anew(ffmpeg: Ffmpeg, file_of: Make, tmp_path:
         await streamed(ffmpeg, file_of(again), "again.mkv", tmp_path)
 
 
+_EARLY = ("-output_ts_offset", "-0.3", "-avoid_negative_ts", "disabled")
+
+
+async def test_a_clock_that_begins_before_zero(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
+    """Matroska can count from before zero, where its pictures keep their times, and each is found."""
+    early = av.made("early.mkv", *_LONG[:4], "-c:v", "libvpx", "-b:v", "1M", *_BT709, *_EARLY)
+    await _is_right(ffmpeg, file_of(early), "early.mkv", tmp_path, list(range(80)))
+
+
+async def test_times_that_are_lost_before_zero(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
+    """FFmpeg knows no such times of H.264: nobody knows when those pictures are shown, and that is said."""
+    early = av.made("early.mkv", *_LONG[:4], *videos.X264, *_BT709, *_EARLY)
+    with pytest.raises(DecodeRejected, match=r"corrupt.*have no times"):
+        await streamed(ffmpeg, file_of(early), "early.mkv", tmp_path)
+
+
 async def test_a_packet_without_a_picture(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
     """Some encoders say in a packet of its own that the sequence ends: nothing is missing then."""
     whole = av.made("whole.mp4", *_LONG[:4], *videos.X264, "-bf", "0", *_BT709)
