@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.app import connected_app
+from gateway.connection import Connection
 from gateway.takers import Takers
 from infra.settings import Settings
 
@@ -36,7 +37,7 @@ class Server(uvicorn.Server):
             app,
             host=settings.gateway_host,
             port=settings.gateway_port,
-            http="httptools",
+            http=Connection,
             ws="websockets-sansio",
             # Clients of /v1/events have nothing to say; packing each event for each of them costs more than it saves.
             ws_max_size=1024,
