@@ -18,6 +18,9 @@ from infra.settings import Settings
 # A POST waits for NATS for five seconds at most.
 GRACE_SECONDS = 8
 STALLED_SECONDS = 30
+# Longer than nginx and AWS's balancers (60 s), Traefik (90 s) and Caddy (120 s) keep a connection without a request:
+# whoever closes first must not be the one to whom a request may be on its way.
+KEEP_ALIVE_SECONDS = 130
 # Linux would let four megabytes wait for each client that reads slowly.
 SEND_BUFFER = 128 * 1024
 log = structlog.get_logger()
@@ -48,6 +51,7 @@ class Server(uvicorn.Server):
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         super().__init__(config)
         self._app = app

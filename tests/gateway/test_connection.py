@@ -85,6 +85,11 @@ async def test_many_requests_at_once_are_no_large_header(gateway: Running) -> No
     assert answers.count(b"HTTP/1.1 200 OK") == many + 1
 
 
+async def test_balancers_close_first(gateway: Running) -> None:
+    """A connection is kept longer than balancers keep one: the next request of theirs never meets a closed one."""
+    assert gateway.server.config.timeout_keep_alive > 120
+
+
 async def test_who_says_nothing_is_not_waited_for(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection without a request, or with a part of one, ends; one between two requests is kept."""
     monkeypatch.setattr("gateway.connection.HEAD_SECONDS", 0.2)
