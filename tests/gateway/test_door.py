@@ -96,6 +96,14 @@ async def test_every_error_is_a_problem(gateway: Running, monkeypatch: pytest.Mo
     assert "insides" not in json.dumps(answer.body)
 
 
+async def test_nobody_is_sent_where_host_says(gateway: Running) -> None:
+    """An address with a slash too many is none: a redirect would lead to another scheme, or to somebody else."""
+    for method, path in (("GET", "/healthz/"), ("GET", "/v1/media/"), ("GET", "/v1/events/"), ("POST", "/v1/uploads/")):
+        answer = await gateway.call(method, path, headers={"Host": "evil.example"}, allow_redirects=False)
+        assert answer.status in {404, 405}
+        assert "location" not in answer.headers
+
+
 async def test_health_names_everybody(gateway: Running) -> None:
     """The process answers, each server is named, test signatures are called so, and figures are there."""
     assert (await gateway.call("GET", "/healthz", token="")).body == {"status": "ok"}
