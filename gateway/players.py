@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import hashlib
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,10 @@ LINES_AT_ONCE: Final = 1000
 # Of a long playlist a tenth is left; below, it fits into one packet or two.
 WORTH_PACKING: Final = 4096
 _TYPES: Final = {"m3u8": "application/vnd.apple.mpegurl", "mpd": "application/dash+xml"}
+# Of any weight but 0 (RFC 9110, section 12.5.3).
+_GZIP: Final = re.compile(
+    r"(?:^|,)\s*gzip\s*(?:;\s*q=(?:1(?:\.0{0,3})?|0\.(?=[0-9]{0,2}[1-9])[0-9]{1,3})\s*)?(?:,|$)", re.IGNORECASE
+)
 _ERRORS = described(
     HTTPStatus.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN,
@@ -180,7 +185,7 @@ def _segments(at: Services, media_id: str, played: _Played) -> playlists.Link:
 
 async def _answer(request: Request, body: bytes, extension: str) -> Response:
     """A playlist, packed for who takes it so; asked for again, only if it differs."""
-    packed = len(body) > WORTH_PACKING and "gzip" in request.headers.get("accept-encoding", "").lower()
+    packed = len(body) > WORTH_PACKING and _GZIP.search(request.headers.get("accept-encoding", "")) is not None
     headers = {
         "etag": f'"{hashlib.sha256(body).hexdigest()[:32]}{"-gzip" if packed else ""}"',
         "cache-control": "private, no-cache",

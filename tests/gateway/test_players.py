@@ -144,6 +144,9 @@ async def test_a_long_playlist_is_packed_and_known_again(gateway: Running, provi
         known = {"Accept-Encoding": "gzip", "If-None-Match": headers["etag"]}
         async with http.get(f"{gateway.url}{path}", headers=known) as response:
             assert (response.status, await response.read()) == (304, b"")
+        for accepted, is_packed in (("br, GZIP;q=0.5", True), ("gzip;q=0, identity", False), ("gzip; q=0.000", False)):
+            async with http.head(f"{gateway.url}{path}", headers={"Accept-Encoding": accepted}) as response:
+                assert ("content-encoding" in response.headers) == is_packed, accepted
     assert plain.headers["etag"] != headers["etag"]
     head = await gateway.call("HEAD", path, token="", headers={"Accept-Encoding": "identity"})
     assert (head.status, head.headers["content-length"], head.body) == (200, str(len(plain.body)), b"")
