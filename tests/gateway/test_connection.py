@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.connection import LARGEST_HEAD
 from tests.gateway.running import Running
@@ -83,6 +84,25 @@ async def test_many_requests_at_once_are_no_large_header(gateway: Running) -> No
         writer.write(b"Connection: close\r\n\r\n")
         answers = await reader.read()
     assert answers.count(b"HTTP/1.1 200 OK") == many + 1
+
+
+async def test_who_hangs_up_in_the_middle_is_no_defect(gateway: Running, caplog: pytest.LogCaptureFixture) -> None:
+    """A wish that was sent in part is counted as its client's, not as ours, and leaves no traceback."""
+
+    def counted(status: int) -> float:
+        labels = {"method": "POST", "route": "/v1/uploads", "status": f"{status}"}
+        return REGISTRY.get_sample_value("tidegate_http_requests_total", labels) or 0
+
+    before, defects = counted(499), counted(500)
+    async with connected(gateway) as (_, writer):
+        head = f"POST /v1/uploads HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {gateway.token()}\r\n"
+        writer.write(head.encode() + b"Content-Length: 100\r\n\r\n{")
+        await writer.drain()
+    async with asyncio.timeout(10):
+        while counted(499) + counted(500) == before + defects:  # noqa: ASYNC110 -- figures say nothing when they change
+            await asyncio.sleep(0.01)
+    assert counted(500) == defects
+    assert "Traceback" not in caplog.text
 
 
 async def test_balancers_close_first(gateway: Running) -> None:
