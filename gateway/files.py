@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.download import Download
 from gateway.grants import SECURITY, Leave, leave
-from gateway.links import sign
+from gateway.links import sign, upwards
 from gateway.offered import ORIGINAL, File, offered
 from gateway.problems import ProblemError, described, unavailable
 from gateway.quality import choose
@@ -123,7 +123,7 @@ def _to_player(request: Request, file: File, playlist: str) -> Response:
     query = f"?{request.url.query}" if request.url.query else ""
     return Response(
         status_code=HTTPStatus.TEMPORARY_REDIRECT,
-        headers={"location": f"../../{kind}/{file.name}{query}", "cache-control": "no-store"},
+        headers={"location": f"{upwards(request)}{kind}/{file.name}{query}", "cache-control": "no-store"},
     )
 
 

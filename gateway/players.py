@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 
 from gateway import dash, playlists
 from gateway.grants import SECURITY, Leave, leave
-from gateway.links import begun_at, over_at
+from gateway.links import begun_at, over_at, upwards
 from gateway.playlists import LARGEST_BYTES, PlaylistBroken
 from gateway.problems import ProblemError, described
 from gateway.query import parameters
@@ -67,7 +67,7 @@ async def hls(request: Request, media_id: str, playlist: str) -> Response:
     are over when the link is.
     """
     at, reader = services(request), await leave(request, media_id)
-    played = _asked(at, reader, playlist, HLS)
+    played = _asked(request, reader, playlist, HLS)
     text = (await _read(at, media_id, played)).decode(errors="replace")
     with _sound(media_id, played):
         body = _master(text, played) if played.file == HLS else await _media(text, at, media_id, played)
@@ -79,7 +79,7 @@ async def hls(request: Request, media_id: str, playlist: str) -> Response:
 async def dash_manifest(request: Request, media_id: str, playlist: str) -> Response:
     """`manifest.mpd` for players of DASH; its segments are fetched through the gateway, which redirects to MinIO."""
     at, reader = services(request), await leave(request, media_id)
-    played = _asked(at, reader, playlist, DASH)
+    played = _asked(request, reader, playlist, DASH)
     text = await _read(at, media_id, played)
     with _sound(media_id, played):
         body = dash.manifest(text, lambda name: f"{played.root}files/{played.folder}/{name}?grant={played.grant}")
@@ -105,12 +105,13 @@ class _Played:
     expires: int
 
 
-def _asked(at: Services, reader: Leave, playlist: str, entry: str) -> _Played:
+def _asked(request: Request, reader: Leave, playlist: str, entry: str) -> _Played:
     """The playlist of this name, of the stream that it names or the best one.
 
     Raises:
         ProblemError: 404, there is none of this name.
     """
+    at = services(request)
     folder, _, file = playlist.rpartition("/")
     extension = entry.rpartition(".")[2]
     playing = [
@@ -127,7 +128,7 @@ def _asked(at: Services, reader: Leave, playlist: str, entry: str) -> _Played:
     stream = playing[0]
     expires = reader.expires or over_at(at, stream.seconds)
     grant = reader.grant or at.grants.give(reader.found.fold.media_id, reader.owner, expires)
-    return _Played(stream.folder, file, "../" * (1 + playlist.count("/")), grant, expires)
+    return _Played(stream.folder, file, upwards(request), grant, expires)
 
 
 async def _read(at: Services, media_id: str, played: _Played) -> bytes:
