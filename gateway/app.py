@@ -90,6 +90,8 @@ def assemble(lifespan: Lifespan | None = None, origins: Collection[str] = ("*",)
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
+        # They would lead to http:// and whatever `Host` says, tokens and all.
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     problems.install(app)

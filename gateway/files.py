@@ -10,12 +10,12 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.download import Download
 from gateway.grants import SECURITY, Leave, leave
-from gateway.links import sign
+from gateway.links import sign, upwards
 from gateway.offered import ORIGINAL, File, offered
 from gateway.problems import ProblemError, described, unavailable
 from gateway.quality import choose
 from gateway.query import asked, parameters
-from gateway.ranges import Span, Unsatisfiable, matches, span, still
+from gateway.ranges import Span, Unsatisfiable, another, known, span, still
 from gateway.services import Services, services
 from infra.errors import Gone, PreconditionFailed
 from infra.object_headers import ObjectInfo
@@ -32,7 +32,7 @@ _GONE: Final = "The file is gone: the media was deleted, or the file is being ma
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file.", "content": {"application/octet-stream": {}}},
     206: {"description": "A part of it."},
-    304: {"description": "As `If-None-Match` says."},
+    304: {"description": "As `If-None-Match` or `If-Modified-Since` says."},
     307: {"description": "It is there, signed, for GET alone."},
     416: {"description": "It has none of these bytes."},
     **described(
@@ -40,6 +40,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
         HTTPStatus.FORBIDDEN,
         HTTPStatus.NOT_FOUND,
         HTTPStatus.GONE,
+        HTTPStatus.PRECONDITION_FAILED,
         HTTPStatus.UNPROCESSABLE_ENTITY,
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -123,21 +124,27 @@ def _to_player(request: Request, file: File, playlist: str) -> Response:
     query = f"?{request.url.query}" if request.url.query else ""
     return Response(
         status_code=HTTPStatus.TEMPORARY_REDIRECT,
-        headers={"location": f"../../{kind}/{file.name}{query}", "cache-control": "no-store"},
+        headers={"location": f"{upwards(request)}{kind}/{file.name}{query}", "cache-control": "no-store"},
     )
 
 
 async def deliver(request: Request, at: Services, file: File, *, redirect: bool = True) -> Response:
     """Send a file, or send to where it is."""
-    known = request.headers.get("if-none-match")
     redirected = redirect and at.settings.delivery == "redirect" and request.method == "GET"
-    if redirected and known is None:
+    # The other conditions go along to MinIO, which knows them as well.
+    if redirected and "if-none-match" not in request.headers:
         return _redirect(at, file)
     info = await at.objects.head(file.key)
     if info is None:
         raise _no_file(_GONE)
     headers = _headers(file, info)
-    if matches(known, headers["etag"]):
+    if another(request.headers, headers["etag"], info.last_modified):
+        raise ProblemError(
+            HTTPStatus.PRECONDITION_FAILED,
+            "precondition_failed",
+            "The file is another than the one that the request's conditions name: ask for it without them.",
+        )
+    if known(request.headers, headers["etag"], info.last_modified):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     if redirected:
         return _redirect(at, file)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from starlette.requests import Request
+
 from gateway.offered import File, offered
 from gateway.services import Services
 from infra.presign import LONGEST_SECONDS
@@ -19,6 +21,8 @@ from schemas.document import Fold
 from schemas.products import DASH, HLS, Made, Stream, streams
 
 _QUARTERS: Final = 4
+# Of `/v1/media/{media_id}/`.
+_SLASHES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,11 @@ def begun_at(expires: int) -> datetime:
     """When URLs were signed that end together with a link: the same for a quarter of the time that is left."""
     left = max(int(expires - time.time()), 1)
     return datetime.fromtimestamp(_rounded(1 << max(left.bit_length() - 2, 0)), UTC)
+
+
+def upwards(request: Request) -> str:
+    """The way from the address that was asked for up to the media's own: who follows it takes `%2F` for no slash."""
+    return "../" * (request.scope["raw_path"].count(b"/") - _SLASHES)
 
 
 def _rounded(life: int) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import hashlib
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 
 from gateway import dash, playlists
 from gateway.grants import SECURITY, Leave, leave
-from gateway.links import begun_at, over_at
+from gateway.links import begun_at, over_at, upwards
 from gateway.playlists import LARGEST_BYTES, PlaylistBroken
 from gateway.problems import ProblemError, described
 from gateway.query import parameters
@@ -31,6 +32,10 @@ LINES_AT_ONCE: Final = 1000
 # Of a long playlist a tenth is left; below, it fits into one packet or two.
 WORTH_PACKING: Final = 4096
 _TYPES: Final = {"m3u8": "application/vnd.apple.mpegurl", "mpd": "application/dash+xml"}
+# Of any weight but 0 (RFC 9110, section 12.5.3).
+_GZIP: Final = re.compile(
+    r"(?:^|,)\s*gzip\s*(?:;\s*q=(?:1(?:\.0{0,3})?|0\.(?=[0-9]{0,2}[1-9])[0-9]{1,3})\s*)?(?:,|$)", re.IGNORECASE
+)
 _ERRORS = described(
     HTTPStatus.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN,
@@ -62,7 +67,7 @@ async def hls(request: Request, media_id: str, playlist: str) -> Response:
     are over when the link is.
     """
     at, reader = services(request), await leave(request, media_id)
-    played = _asked(at, reader, playlist, HLS)
+    played = _asked(request, reader, playlist, HLS)
     text = (await _read(at, media_id, played)).decode(errors="replace")
     with _sound(media_id, played):
         body = _master(text, played) if played.file == HLS else await _media(text, at, media_id, played)
@@ -74,7 +79,7 @@ async def hls(request: Request, media_id: str, playlist: str) -> Response:
 async def dash_manifest(request: Request, media_id: str, playlist: str) -> Response:
     """`manifest.mpd` for players of DASH; its segments are fetched through the gateway, which redirects to MinIO."""
     at, reader = services(request), await leave(request, media_id)
-    played = _asked(at, reader, playlist, DASH)
+    played = _asked(request, reader, playlist, DASH)
     text = await _read(at, media_id, played)
     with _sound(media_id, played):
         body = dash.manifest(text, lambda name: f"{played.root}files/{played.folder}/{name}?grant={played.grant}")
@@ -100,12 +105,13 @@ class _Played:
     expires: int
 
 
-def _asked(at: Services, reader: Leave, playlist: str, entry: str) -> _Played:
+def _asked(request: Request, reader: Leave, playlist: str, entry: str) -> _Played:
     """The playlist of this name, of the stream that it names or the best one.
 
     Raises:
         ProblemError: 404, there is none of this name.
     """
+    at = services(request)
     folder, _, file = playlist.rpartition("/")
     extension = entry.rpartition(".")[2]
     playing = [
@@ -122,7 +128,7 @@ def _asked(at: Services, reader: Leave, playlist: str, entry: str) -> _Played:
     stream = playing[0]
     expires = reader.expires or over_at(at, stream.seconds)
     grant = reader.grant or at.grants.give(reader.found.fold.media_id, reader.owner, expires)
-    return _Played(stream.folder, file, "../" * (1 + playlist.count("/")), grant, expires)
+    return _Played(stream.folder, file, upwards(request), grant, expires)
 
 
 async def _read(at: Services, media_id: str, played: _Played) -> bytes:
@@ -180,7 +186,7 @@ def _segments(at: Services, media_id: str, played: _Played) -> playlists.Link:
 
 async def _answer(request: Request, body: bytes, extension: str) -> Response:
     """A playlist, packed for who takes it so; asked for again, only if it differs."""
-    packed = len(body) > WORTH_PACKING and "gzip" in request.headers.get("accept-encoding", "").lower()
+    packed = len(body) > WORTH_PACKING and _GZIP.search(request.headers.get("accept-encoding", "")) is not None
     headers = {
         "etag": f'"{hashlib.sha256(body).hexdigest()[:32]}{"-gzip" if packed else ""}"',
         "cache-control": "private, no-cache",

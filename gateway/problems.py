@@ -10,12 +10,15 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from events.bus import BusError
 from infra.errors import DependencyDown
 from schemas.api import Problem, field_errors
 
 CONTENT_TYPE = "application/problem+json"
+# Read by nobody but the figures, as nginx has it: who hangs up in the middle of a request is no defect of ours.
+CLIENT_LEFT = 499
 log = structlog.get_logger()
 
 
@@ -117,7 +120,11 @@ def install(app: FastAPI) -> None:
             "The gateway has a defect; it is in its log. If the same request fails again, tell its operators.",
         ).response()
 
+    async def left(_: Request, __: Exception) -> Response:
+        return Response(status_code=CLIENT_LEFT)
+
     app.add_exception_handler(ProblemError, problem)
+    app.add_exception_handler(ClientDisconnect, left)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(BusError, down)

@@ -1,12 +1,16 @@
 """Which bytes of a file a request wants, and whether it has them already (RFC 9110, sections 13 and 14)."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 _RANGES: Final = re.compile(r"bytes=(?P<specs>[0-9,\s-]{1,1024})", re.IGNORECASE)
 _SPEC: Final = re.compile(r"(?P<first>[0-9]{0,19})-(?P<last>[0-9]{0,19})")
 _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
+_STRONG: Final = re.compile(r'(?<!W/)"[^"]*"')
+_DATE: Final = "%a, %d %b %Y %H:%M:%S GMT"
 MOST_RANGES: Final = 16
 """Of a request with more nothing is computed."""
 
@@ -73,6 +77,30 @@ def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
 def matches(header: str | None, etag: str) -> bool:
     """Whether an If-None-Match names this ETag (with its quotes), weakly compared as it says."""
     return header is not None and (header.strip() == "*" or etag in _TAG.findall(header))
+
+
+def known(headers: Mapping[str, str], etag: str, modified: datetime) -> bool:
+    """Whether the client has it, by If-None-Match, or without that by If-Modified-Since."""
+    if (tags := headers.get("if-none-match")) is not None:
+        return matches(tags, etag)
+    since = _date(headers.get("if-modified-since"))
+    return since is not None and modified.replace(microsecond=0) <= since
+
+
+def another(headers: Mapping[str, str], etag: str, modified: datetime) -> bool:
+    """Whether the client wants none but another one, by If-Match, or without that by If-Unmodified-Since."""
+    if (tags := headers.get("if-match")) is not None:
+        return tags.strip() != "*" and etag not in _STRONG.findall(tags)
+    since = _date(headers.get("if-unmodified-since"))
+    return since is not None and modified.replace(microsecond=0) > since
+
+
+def _date(header: str | None) -> datetime | None:
+    """A date as HTTP writes it; None: it is none, and means nothing."""
+    try:
+        return datetime.strptime((header or "").strip(), _DATE).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def still(header: str | None, etag: str, modified: str) -> bool:

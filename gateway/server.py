@@ -11,12 +11,16 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.app import connected_app
+from gateway.connection import Connection
 from gateway.takers import Takers
 from infra.settings import Settings
 
 # A POST waits for NATS for five seconds at most.
 GRACE_SECONDS = 8
 STALLED_SECONDS = 30
+# Longer than nginx and AWS's balancers (60 s), Traefik (90 s) and Caddy (120 s) keep a connection without a request:
+# whoever closes first must not be the one to whom a request may be on its way.
+KEEP_ALIVE_SECONDS = 130
 # Linux would let four megabytes wait for each client that reads slowly.
 SEND_BUFFER = 128 * 1024
 log = structlog.get_logger()
@@ -36,7 +40,7 @@ class Server(uvicorn.Server):
             app,
             host=settings.gateway_host,
             port=settings.gateway_port,
-            http="httptools",
+            http=Connection,
             ws="websockets-sansio",
             # Clients of /v1/events have nothing to say; packing each event for each of them costs more than it saves.
             ws_max_size=1024,
@@ -47,6 +51,7 @@ class Server(uvicorn.Server):
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         super().__init__(config)
         self._app = app

@@ -118,7 +118,13 @@ class Verifier:
                     self._secret,
                     algorithms=[ALGORITHM],
                     leeway=LEEWAY_SECONDS,
-                    options={"require": ["exp", "sub"], "verify_aud": False, "enforce_minimum_key_length": True},
+                    # When it was made is no condition (RFC 7519, section 4.1.6): its machine's clock may be ahead.
+                    options={
+                        "require": ["exp", "sub"],
+                        "verify_aud": False,
+                        "verify_iat": False,
+                        "enforce_minimum_key_length": True,
+                    },
                 ),
             )
             return Claims.model_validate(payload)

@@ -179,6 +179,18 @@ async def test_a_file_is_known_again(gateway: Running, provisioned: ThreadedStac
     for said, status in ((etag, 206), (head.headers["last-modified"], 206), (f"W/{etag}", 200), ('"other"', 200)):
         answer = await get(one, "/files/original?redirect=false", Range="bytes=0-0", If_Range=said)
         assert answer.status == status, said
+    modified, long_ago = head.headers["last-modified"], "Mon, 01 Jan 2001 00:00:00 GMT"
+    for said, status in (
+        ({"If_Modified_Since": modified}, 304),
+        ({"If_Modified_Since": long_ago}, 200),
+        ({"If_Match": etag}, 200),
+        ({"If_Match": '"other"'}, 412),
+        ({"If_Unmodified_Since": long_ago}, 412),
+    ):
+        assert (await get(one, "/files/original?redirect=false", **said)).status == status, said
+        where = (await get(one, "/files/original", **said)).headers["location"]
+        there = await fetched(where, **{name.replace("_", "-"): value for name, value in said.items()})
+        assert there[0] == status, said
     ranged = await get(one, "/files/original", "HEAD", Range="bytes=0-0")
     assert (ranged.status, ranged.headers["content-length"]) == (200, str(len(BODY)))
 

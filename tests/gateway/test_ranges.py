@@ -1,10 +1,12 @@
 """Ranges and conditions, for any header that a client may write."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ranges import Span, Unsatisfiable, matches, span, still
+from gateway.ranges import Span, Unsatisfiable, another, known, matches, span, still
 
 NUMBERS = st.integers(0, 30)
 SPECS = st.one_of(
@@ -78,3 +80,34 @@ def test_conditions() -> None:
     assert still("date", '"a"', "date")
     assert not still('W/"a"', '"a"', "date")
     assert not still("later", '"a"', "date")
+
+
+NOW, THEN, BEFORE = (f"Mon, 01 Jan 2024 00:00:0{second} GMT" for second in (2, 1, 0))
+MODIFIED = datetime(2024, 1, 1, 0, 0, 1, 500_000, UTC)
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_known", "is_another"),
+    [
+        ({}, False, False),
+        ({"if-modified-since": NOW}, True, False),
+        ({"if-modified-since": THEN}, True, False),
+        ({"if-modified-since": BEFORE}, False, False),
+        ({"if-modified-since": "yesterday"}, False, False),
+        ({"if-modified-since": NOW, "if-none-match": '"b"'}, False, False),
+        ({"if-modified-since": BEFORE, "if-none-match": '"a"'}, True, False),
+        ({"if-match": '"a"'}, False, False),
+        ({"if-match": '"b", "a"'}, False, False),
+        ({"if-match": "*"}, False, False),
+        ({"if-match": '"b"'}, False, True),
+        ({"if-match": 'W/"a"'}, False, True),
+        ({"if-unmodified-since": THEN}, False, False),
+        ({"if-unmodified-since": BEFORE}, False, True),
+        ({"if-unmodified-since": "yesterday"}, False, False),
+        ({"if-unmodified-since": BEFORE, "if-match": '"a"'}, False, False),
+    ],
+)
+def test_tags_come_before_dates(headers: dict[str, str], is_known: bool, is_another: bool) -> None:
+    """A date counts where no tag is given, to the second that HTTP can write; what is no date means nothing."""
+    assert known(headers, '"a"', MODIFIED) is is_known
+    assert another(headers, '"a"', MODIFIED) is is_another
