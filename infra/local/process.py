@@ -13,7 +13,7 @@ import structlog
 
 _LAUNCH = Path(__file__).with_name("launch.py")
 _POLL_SECONDS = 0.01
-_STOPPING_SECONDS = 2.0
+_STOPPING_SECONDS = 10.0
 _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 10.0
 _HEALTHY_SECONDS = 30.0  # a child that lived this long starts its backoff anew
@@ -34,7 +34,7 @@ def freeze(pid: int) -> None:
     """SIGSTOP a process, and return once every thread of it has stopped: a busy machine takes its time.
 
     Raises:
-        ProcessFailed: It goes on for two seconds.
+        ProcessFailed: It goes on for ten seconds.
     """
     os.kill(pid, signal.SIGSTOP)
     deadline = time.monotonic() + _STOPPING_SECONDS

@@ -12,6 +12,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra.local.process import freeze
+
 READY_SECONDS = 10.0
 POLL_SECONDS = 0.01
 
@@ -90,7 +92,8 @@ class NatsServer:
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and nobody answers."""
-        self._signal(signal.SIGSTOP)
+        assert self._process
+        freeze(self._process.pid)
 
     def thaw(self) -> None:
         """SIGCONT."""

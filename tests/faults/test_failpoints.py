@@ -149,7 +149,7 @@ class Campaign:
             targets: The points.
             patience: Seconds from one death to the next: how many a machine manages in a minute is its own affair.
         """
-        died, deadline = set[str](), 0.0
+        died, deadline = set[str](), time.monotonic() + patience
         while missing := targets - self.died:
             if self.died != died:
                 died, deadline = self.died, time.monotonic() + patience
