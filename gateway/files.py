@@ -29,6 +29,8 @@ FOREVER: Final = "private, max-age=86400, immutable"
 # Of an original's bytes there are no others; a rendition may be made anew under another profile.
 A_WHILE: Final = "private, max-age=3600"
 _GONE: Final = "The file is gone: the media was deleted, or the file is being made anew."
+# Two people who use one browser one after another are not shown each other's files.
+_ONE_READER: Final = {"vary": "Authorization"}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file.", "content": {"application/octet-stream": {}}},
     206: {"description": "A part of it."},
@@ -156,6 +158,7 @@ def _redirect(at: Services, file: File) -> Response:
     headers = {
         "location": signed.url,
         "cache-control": f"private, max-age={max(signed.seconds - MARGIN_SECONDS, 0)}",
+        **_ONE_READER,
         "referrer-policy": "no-referrer",
     }
     return Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers=headers)
@@ -171,6 +174,7 @@ def _headers(file: File, info: ObjectInfo) -> dict[str, str]:
         "last-modified": format_datetime(info.last_modified, usegmt=True),
         "accept-ranges": "bytes",
         "cache-control": FOREVER if file.forever else A_WHILE,
+        **_ONE_READER,
         "content-disposition": file.disposition,
         "x-content-type-options": "nosniff",
         "referrer-policy": "no-referrer",

@@ -115,6 +115,7 @@ async def test_a_redirect_is_over_before_its_signature(gateway: Running, provisi
         answer = await get(one, f"/files/{name}")
         assert answer.status == 307
         lives = int(answer.headers["location"].partition("X-Amz-Expires=")[2].partition("&")[0])
+        assert "Authorization" in answer.headers["vary"]
         kept = int(answer.headers["cache-control"].rpartition("max-age=")[2])
         assert 0 < kept < lives == gateway.settings.link_seconds
         status, sent, headers = await fetched(answer.headers["location"], Origin="https://app.example")
@@ -167,6 +168,7 @@ async def test_a_file_is_known_again(gateway: Running, provisioned: ThreadedStac
     assert etag.startswith('"')
     assert "immutable" in head.headers["cache-control"]
     assert "private" in head.headers["cache-control"]
+    assert "Authorization" in head.headers["vary"]
     assert "immutable" not in (await get(one, "/files/thumb.webp", "HEAD")).headers["cache-control"]
     redirected = await get(one, "/files/original")
     assert (await fetched(redirected.headers["location"]))[2]["etag"] == etag
