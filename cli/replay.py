@@ -21,7 +21,7 @@ from cli.vocabulary import by_type
 from events.registry import Function, load
 from events.replay import again, new_run
 from schemas.document import TOMBSTONES, CloudEvent, event_name
-from schemas.events import MediaEvent
+from schemas.events import MediaEvent, Planned
 
 NAME_CHARACTERS = 255
 DISCARDED = "discard-rejected"
@@ -112,6 +112,10 @@ def _function(name: str) -> Function:
     if not any(issubclass(model, MediaEvent) for model in function.inputs):
         raise CommandFailed(
             USAGE, f"{name} takes no events, so nothing can be replayed to it: try one that `tidegate functions` shows."
+        )
+    if all(issubclass(model, Planned) for model in function.inputs):
+        raise CommandFailed(
+            USAGE, f"{name} works on pieces, which are gone once the whole is made: replay it --to plan_video."
         )
     return function
 

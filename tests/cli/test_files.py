@@ -185,6 +185,10 @@ def test_replay_says_what_it_can_t_give(installed: Installed) -> None:
     assert installed.tidegate("replay", "--id", "nobody", "--to", "sweep").code == 2
     assert installed.tidegate("replay", "--id", "nobody", "--to", "levitate").code == 2
     assert installed.tidegate("replay", "--id", "nobody").code == 2
+    for name in ("encode_chunk", "encode_audio", "package_video"):
+        refused = installed.tidegate("replay", "--id", "nobody", "--to", name)
+        assert refused.code == 2
+        assert "--to plan_video" in " ".join(refused.err.split())
     assert installed.tidegate("replay", "--rebuild", "--id", "nobody").code == 2
 
 
