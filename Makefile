@@ -17,7 +17,7 @@ demo: setup ## Real files through the real stack: make demo [FILES="a.pdf b.pdf"
 
 test: check ## Lint, types and all tests, against real servers on free ports: make test [ARGS="tests/infra -x"]
 	@infra/local/bootstrap.sh compose_parser
-	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(PYTHON) -m pytest $(ARGS)
 
 check: setup ## Lint and types alone
 	$(PYTHON) -m ruff check
