@@ -12,6 +12,7 @@ from infra.context import Context
 from infra.decoder import write_all
 from infra.errors import Gone, PreconditionFailed
 from infra.ffmpeg.written import written
+from infra.object_headers import ObjectInfo
 from infra.video.check import check
 from infra.video.package import FOLDER, Package, package
 from infra.video.playlists import MANIFEST, MASTER
@@ -67,8 +68,13 @@ async def _is_announced(event: Encoded, ctx: Context, *, whole: bool = False) ->
     made = await ctx.objects.head(_key(event, MASTER))
     if made is None:
         return False
-    mine, complete = made.metadata.get(PLAN) == event.plan.hash, made.metadata.get(WHOLE) == "yes"
+    mine, complete = _standing(made, event)
     return mine and complete if whole else mine or complete
+
+
+def _standing(made: ObjectInfo, event: Encoded) -> tuple[bool, bool]:
+    """Whether a playlist is of this plan, and whether it is of a whole stream."""
+    return made.metadata.get(PLAN) == event.plan.hash, made.metadata.get(WHOLE) == "yes"
 
 
 def _key(event: Encoded, name: str) -> str:
@@ -169,8 +175,7 @@ class _Packaging:
         key, given_up = _key(self._event, name), None
         if not whole and (present := await self._ctx.objects.head(key)) is not None:
             # What another plan had to play first, and never completed.
-            mine, complete = present.metadata.get(PLAN) == self._event.plan.hash, present.metadata.get(WHOLE) == "yes"
-            given_up = None if mine or complete else present.etag
+            given_up = None if any(_standing(present, self._event)) else present.etag
         # Each for itself: whoever was killed between the two left the first one there.
         with contextlib.suppress(PreconditionFailed):
             await self._ctx.objects.put(

@@ -18,6 +18,8 @@ CPU_SECONDS = 60
 CPU_PER_SECOND = 0.2
 CPU_PER_MIB = 80
 MOST_CHANNELS = 64  # what FFmpeg's mixer takes: libswresample/swresample_internal.h, SWR_CH_MAX
+FROM_ZERO = "aresample=async=1:first_pts=0"
+"""Silence until it begins, or it would be heard as early as the pictures are seen."""
 STEREO = 2
 _LISTED = re.compile(r"[0-9]+ channels \((.+)\)")  # FFmpeg's words for a set that has no name
 _SIDES = (("FL", "FR"), ("SL", "SR"), ("BL", "BR"), ("FLC", "FRC"))

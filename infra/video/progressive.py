@@ -10,7 +10,7 @@ from infra.ffmpeg import Ffmpeg, probe_recording
 from infra.ffmpeg.complaints import refuse
 from infra.ffmpeg.confined import OUTPUT
 from infra.ffmpeg.filters import Size, fitted, picture
-from infra.ffmpeg.recording import Recording
+from infra.ffmpeg.recording import FROM_ZERO, Recording
 from infra.ffmpeg.sound import AAC_RATES
 from infra.ffmpeg.written import written
 from infra.settings import MIB
@@ -119,8 +119,7 @@ def _coded(footage: Footage, wish: Wish, size: Size, threads: int) -> list[str]:
         track = footage.probe.audio[0]
         sound = Recording(footage.file, footage.content_type, track, footage.probe.duration_seconds)
         rate = next((each for each in AAC_RATES if each >= track.sample_rate), AAC_RATES[-1])
-        # Silence until it begins, or it would be heard as early as the pictures are seen.
-        graph.append(f"{sound.label}aresample=async=1:first_pts=0,{sound.mixed(min(2, track.channels))}[sound]")
+        graph.append(f"{sound.label}{FROM_ZERO},{sound.mixed(min(2, track.channels))}[sound]")
         arguments += ["-map", "[sound]", "-c:a", "aac", "-ar", str(rate), "-b:a", str(wish.audio_bit_rate)]
     return [
         *("-filter_complex", ";".join(graph), *arguments, "-map_metadata", "-1", "-map_chapters", "-1"),

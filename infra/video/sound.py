@@ -15,7 +15,7 @@ from infra.ffmpeg import Ffmpeg, Ran
 from infra.ffmpeg.complaints import refuse
 from infra.ffmpeg.confined import OUTPUT
 from infra.ffmpeg.loudness import METER, SILENCE_LUFS, gained, measured
-from infra.ffmpeg.recording import Recording
+from infra.ffmpeg.recording import FROM_ZERO, Recording
 from infra.settings import MIB
 from infra.video.packets import times
 from schemas.model import Model
@@ -74,7 +74,7 @@ class _Encoding:
         """Decode it once: measured as it is, and written with a change."""
         first = float(self.plan.first * Fraction(self.plan.time_base))
         # What begins before the first frame is cut, and silence fills what is missing: both have one zero then.
-        clock = f"asetpts=PTS-({first:.9f})/TB,aresample=async=1:first_pts=0"
+        clock = f"asetpts=PTS-({first:.9f})/TB,{FROM_ZERO}"
         parts = [clock, self.recording.mixed(self.channels), METER, *([change] if change else [])]
         graph = f"{self.recording.label}{','.join(parts)}[out]"
         target = self._written() if write else ["-f", "null", "-"]

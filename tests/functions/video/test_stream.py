@@ -99,6 +99,15 @@ class Steps:
         """The sound."""
         return await encode_audio(planned, self.context("encode_audio"))
 
+    async def encoded(self, event: Promoted, chunks: int | None = None) -> Encoded:
+        """Encode all pieces, or the first ones, then the sound: what it says."""
+        planned, cuts = await self.plan(event)
+        for cut in cuts[:chunks]:
+            await self.chunk(cut)
+        sound = await self.sound(planned)
+        assert sound
+        return sound
+
     async def package(self, encoded: Encoded) -> list[Playable | Done]:
         """What there is to package."""
         return await all_of(package_video(encoded, self.context("package_video")))
@@ -219,11 +228,7 @@ async def test_what_is_said_to_be_playable_is_there(system: System) -> None:
 
     async with connected(system, video=PROFILE) as services:
         steps = Steps(services, event)
-        planned, cuts = await steps.plan(event)
-        for cut in cuts[:2]:
-            await steps.chunk(cut)
-        sound = await steps.sound(planned)
-        assert sound
+        sound = await steps.encoded(event, 2)
         failpoints.install(die)
         try:
             with pytest.raises(RuntimeError):
@@ -242,11 +247,7 @@ async def test_a_stream_is_played_until_another_is_whole(system: System) -> None
     place = f"permanent/{event.media.media_id}/stream/"
     async with connected(system, video=PROFILE) as services:
         first = Steps(services, event)
-        planned, cuts = await first.plan(event)
-        for cut in cuts:
-            await first.chunk(cut)
-        sound = await first.sound(planned)
-        assert sound
+        sound = await first.encoded(event)
         assert [type(each) for each in await first.package(sound)] == [Playable, Done]
         before = await stored(system.objects, place)
     async with connected(system, video=small(crf=40)) as services:
@@ -268,19 +269,11 @@ async def test_what_another_plan_began_with_is_replaced(system: System) -> None:
     event = await promoted(system)
     async with connected(system, video=PROFILE) as services:
         first = Steps(services, event)
-        planned, cuts = await first.plan(event)
-        for cut in cuts[:2]:
-            await first.chunk(cut)
-        sound = await first.sound(planned)
-        assert sound
+        sound = await first.encoded(event, 2)
         assert [type(each) for each in await first.package(sound)] == [Playable]
     async with connected(system, video=small(crf=40)) as services:
         second = Steps(services, event)
-        planned, cuts = await second.plan(event)
-        for cut in cuts[:2]:
-            await second.chunk(cut)
-        sound = await second.sound(planned)
-        assert sound
+        sound = await second.encoded(event, 2)
         assert [type(each) for each in await second.package(sound)] == [Playable]
         assert await second.package(sound) == []
 
@@ -364,10 +357,7 @@ async def test_progress_of_packaging_is_in_bytes(system: System) -> None:
 
     async with connected(system, video=LONG) as services:
         steps = Steps(services, event)
-        planned, cuts = await steps.plan(event)
-        await steps.chunk(cuts[0])
-        sound = await steps.sound(planned)
-        assert sound
+        sound = await steps.encoded(event)
         object.__setattr__(services, "signal", hear)
         hearing = steps.context("package_video")
         hearing._said = 0.0
