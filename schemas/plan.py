@@ -120,3 +120,14 @@ SOUND_FACTS = "sound.json"
 def piece(chunk: int, rung: str) -> str:
     """The name of one rung of one chunk."""
     return f"chunk-{chunk:04d}-{rung}.mp4"
+
+
+class Lost(Model):
+    """What a chunk's pieces lack: an object beside them, where anything is lacking."""
+
+    frames: int = Field(ge=1, le=2**53, description="Announced by the original, and nobody can decode them.")
+
+
+def lost(chunk: int) -> str:
+    """The name of what says that frames of a chunk are lost."""
+    return f"chunk-{chunk:04d}-lost.json"

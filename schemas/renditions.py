@@ -66,7 +66,10 @@ class StreamDescription(Model):
 
     type: Literal["stream"] = "stream"
     duration_seconds: float = Field(ge=0, le=1e9, allow_inf_nan=False)
-    frames: int = Field(ge=1, le=2**53, description="On each rung: as many as the original has.")
+    frames: int = Field(ge=1, le=2**53, description="On each rung: as many as can be decoded of the original.")
+    lost_frames: int = Field(
+        default=0, ge=0, le=2**53, description="Of the original, damaged: the one before each is shown for longer."
+    )
     segments: int = Field(ge=1, le=2**31, description="On each rung.")
     loudness: Loudness | None = Field(default=None, description="Of the original's sound.")
     plan: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = Field(

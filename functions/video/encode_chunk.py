@@ -11,7 +11,7 @@ from infra.ffmpeg.written import written
 from infra.video.chunk import Encoding, encode
 from infra.workspace import workspace
 from schemas.events import Cut, Encoded
-from schemas.plan import Rung, piece, work_key
+from schemas.plan import Lost, Rung, lost, piece, work_key
 
 LIVE_SECONDS = 2.0
 """How long the first piece of all must have run before its own speed says anything."""
@@ -40,9 +40,18 @@ async def encode_chunk(event: Cut, ctx: Context) -> Encoded | None:
     async with ctx.originals.open(event.original) as original:
         with workspace(ctx.settings.work_dir) as into:
             encoding = Encoding(original.path, event.identity.content_type, event.probe, event.plan)
-            await encode(ctx.ffmpeg, encoding, event.chunk, rungs, into, threads=threads(ctx), on_frames=telling.frames)
+            lacking = await encode(
+                ctx.ffmpeg, encoding, event.chunk, rungs, into, threads=threads(ctx), on_frames=telling.frames
+            )
             telling.measure()
             failpoint("encode_chunk.encoded")
+            if lacking:
+                # Before the pieces: who finds all of them finds this as well.
+                await ctx.objects.put(
+                    work_key(event.media.media_id, event.plan.hash, lost(event.chunk.number)),
+                    Lost(frames=lacking).model_dump_json().encode(),
+                    content_type="application/json",
+                )
             for rung in rungs:
                 await _store(event, into, piece(event.chunk.number, rung.name), ctx)
                 failpoint("encode_chunk.stored")

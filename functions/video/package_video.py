@@ -20,7 +20,7 @@ from infra.video.sound import SoundFacts
 from infra.workspace import workspace
 from schemas.events import Done, Encoded, Playable
 from schemas.objects import ObjectRef
-from schemas.plan import SOUND, SOUND_FACTS, TABLE, Rung, Table, piece, work_key
+from schemas.plan import SOUND, SOUND_FACTS, TABLE, Lost, Rung, Table, piece, work_key
 from schemas.renditions import Rendition, StreamDescription, rendition_key
 
 PLAN, WHOLE = "tidegate-plan", "tidegate-whole"
@@ -91,32 +91,33 @@ class _Packaging:
 
     async def playable(self, first: tuple[Rung, ...], directory: Path) -> Playable:
         """Package the first size alone."""
-        made, _ = await self._packaged(first, directory)
+        made, _, lost = await self._packaged(first, directory)
         await self._publish(made, whole=False)
-        renditions = self._renditions(made)
+        renditions = self._renditions(made, lost)
         return Playable(media=self._event.media, identity=self._event.identity, renditions=renditions)
 
     async def whole(self, directory: Path) -> Done:
         """Package everything."""
         event = self._event
-        made, sound = await self._packaged(event.plan.rungs, directory)
+        made, sound, lost = await self._packaged(event.plan.rungs, directory)
         await self._publish(made, whole=True)
         return Done(
             media=event.media,
             identity=event.identity,
             product=PRODUCT,
             required=any(product.required for product in event.products if product.name == PRODUCT),
-            renditions=self._renditions(made),
+            renditions=self._renditions(made, lost),
             description=StreamDescription(
                 duration_seconds=max(event.plan.seconds, made.sound.seconds if made.sound else 0.0),
-                frames=event.plan.frames,
+                frames=event.plan.frames - lost,
+                lost_frames=lost,
                 segments=len(made.rungs[0].segments),
                 loudness=sound.loudness if sound else None,
                 plan=event.plan.hash,
             ),
         )
 
-    async def _packaged(self, rungs: tuple[Rung, ...], directory: Path) -> tuple[Package, SoundFacts | None]:
+    async def _packaged(self, rungs: tuple[Rung, ...], directory: Path) -> tuple[Package, SoundFacts | None, int]:
         plan, ctx = self._event.plan, self._ctx
         table = Table.model_validate_json(await ctx.objects.get(self._ref(TABLE)))
         sound = None
@@ -129,8 +130,14 @@ class _Packaging:
         self._moved, self._to_move = 0, 2 * sum(self._found.sizes.get(name, 0) for name in names)
         await self._each(names, lambda name: self._fetch(name, directory))
         made = await package(ctx.ffmpeg, plan, table, rungs, directory, sound=sound is not None)
-        await check(ctx.ffmpeg, plan, sound, made)
-        return made, sound
+        lost = await self._lost()
+        await check(ctx.ffmpeg, plan, sound, made, lost=lost)
+        return made, sound, lost
+
+    async def _lost(self) -> int:
+        """How many frames of the original are damaged."""
+        told = [await self._ctx.objects.get(self._ref(name)) for name in self._found.lost]
+        return sum(Lost.model_validate_json(each).frames for each in told)
 
     async def _fetch(self, name: str, directory: Path) -> None:
         if (directory / name).exists():
@@ -200,7 +207,7 @@ class _Packaging:
         key = work_key(self._event.media.media_id, self._event.plan.hash, name)
         return ObjectRef(bucket=self._ctx.objects.bucket, key=key, size=0)
 
-    def _renditions(self, made: Package) -> tuple[Rendition, ...]:
+    def _renditions(self, made: Package, lost: int) -> tuple[Rendition, ...]:
         plan = self._event.plan
         entries = [
             Rendition(
@@ -222,7 +229,7 @@ class _Packaging:
                     height=track.rung.height if track.rung else None,
                     duration_seconds=track.seconds,
                     bit_rate=track.average,
-                    frames=plan.frames if track.rung else None,
+                    frames=plan.frames - lost if track.rung else None,
                     quality=track.rung.quality if track.rung else None,
                 )
                 for track in made.tracks

@@ -7,7 +7,7 @@ from events.budget import cores
 from infra.context import Context
 from schemas.document import event_name
 from schemas.events import Planned
-from schemas.plan import SOUND_FACTS, Plan, Rung, piece, work_key
+from schemas.plan import SOUND_FACTS, Plan, Rung, lost, piece, work_key
 from schemas.subjects import happened
 
 MOST_THREADS = 4
@@ -25,6 +25,11 @@ class Pieces:
     def has(self, rung: Rung, chunk: int) -> bool:
         """Whether one is there."""
         return piece(chunk, rung.name) in self.sizes
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """What says how many frames are lost, of each chunk that lacks any."""
+        return tuple(name for name in map(lost, range(self.plan.chunks)) if name in self.sizes)
 
     def share(self, rung: Rung) -> float:
         """How much of a rung is there, from 0 to 1."""

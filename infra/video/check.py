@@ -27,8 +27,15 @@ class StreamBroken(Exception):
     """A stream isn't what was planned: our fault, and never announced."""
 
 
-async def check(ffmpeg: Ffmpeg, plan: Plan, sound: SoundFacts | None, package: Package) -> None:
+async def check(ffmpeg: Ffmpeg, plan: Plan, sound: SoundFacts | None, package: Package, *, lost: int = 0) -> None:
     """Play a package as HLS and as DASH.
+
+    Args:
+        ffmpeg: Runs FFprobe.
+        plan: How it was cut and coded.
+        sound: What was encoded of the sound.
+        package: What was packaged.
+        lost: How many of the original's frames nobody can decode.
 
     Raises:
         StreamBroken: On a rung a frame is missing, too many, or not where the original has it; the sound is longer or
@@ -38,8 +45,9 @@ async def check(ffmpeg: Ffmpeg, plan: Plan, sound: SoundFacts | None, package: P
     rungs = [(track.rung.width, track.rung.height) for track in package.rungs if track.rung]
     if sorted(hls.sizes.values()) != sorted(rungs):
         raise StreamBroken(f"{MASTER} has {sorted(hls.sizes.values())}, not {sorted(rungs)}")
-    for index, (width, height) in hls.sizes.items():
-        _require_frames(plan, hls.packets[index], f"{width}x{height}")
+    _require_frames(
+        plan, {f"{width}x{height}": hls.packets[index] for index, (width, height) in hls.sizes.items()}, lost
+    )
     if sound is not None and package.sound is not None:
         found = [len(hls.packets[index]) for index in hls.sounds]
         if found != [sound.packets]:
@@ -57,12 +65,16 @@ async def check(ffmpeg: Ffmpeg, plan: Plan, sound: SoundFacts | None, package: P
     _require_files(package)
 
 
-def _require_frames(plan: Plan, times: "array[int]", rung: str) -> None:
-    ordered = array("q", sorted(times))
-    if len(ordered) != plan.frames:
-        raise StreamBroken(f"{rung} has {len(ordered)} frames, the original {plan.frames}")
-    if digest(ordered) != plan.timeline:
-        raise StreamBroken(f"frames of {rung} are not shown when the original shows them")
+def _require_frames(plan: Plan, times: "dict[str, array[int]]", lost: int) -> None:
+    """All that can be decoded; where some can't, nobody knows which, but all rungs show the same ones."""
+    shown: set[str] = set()
+    for rung, found in times.items():
+        ordered = array("q", sorted(found))
+        if len(ordered) != plan.frames - lost:
+            raise StreamBroken(f"{rung} has {len(ordered)} frames, the original {plan.frames} and {lost} of them lost")
+        shown.add(digest(ordered))
+    if len(shown) > 1 or (not lost and shown != {plan.timeline}):
+        raise StreamBroken(f"frames of {', '.join(times)} are not shown when the original shows them")
 
 
 def _require_files(package: Package) -> None:

@@ -71,6 +71,21 @@ def piped_from(content: bytes, name: str, *arguments: str) -> bytes:
         return made(name, *(str(source) if each == "{}" else each for each in arguments))
 
 
+def with_blank_packets(content: bytes, *numbers: int) -> bytes:
+    """The same video, of whose packets some hold nothing but zeros: what those had to show, nobody can decode."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "source")
+        source.write_bytes(content)
+        wanted = ("-select_streams", "v:0", "-show_entries", "packet=pos,size", "-of", "csv=p=0")
+        command = ["ffprobe", "-v", "error", *wanted]
+        listed = subprocess.run([*command, str(source)], check=True, capture_output=True, text=True).stdout.split()
+    damaged = bytearray(content)
+    for number in numbers:
+        size, position = (int(field) for field in listed[number].split(","))
+        damaged[position : position + size] = bytes(size)
+    return bytes(damaged)
+
+
 def piped(*arguments: str) -> bytes:
     """Let FFmpeg make a file in a pipe, where it can't go back to write how long it became."""
     command = ["ffmpeg", "-nostdin", "-loglevel", "error", *arguments, "pipe:1"]

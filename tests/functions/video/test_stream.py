@@ -23,7 +23,7 @@ from schemas.events import Cut, Deleted, Done, Encoded, MediaEvent, Planned, Pla
 from schemas.objects import ObjectRef
 from schemas.renditions import StreamDescription
 from tests.infra.video.making import small
-from tests.samples import seeing, videos
+from tests.samples import av, seeing, videos
 from tests.system import System, connected, context, poll, provisioned, working
 
 PATIENCE = 90.0
@@ -298,6 +298,21 @@ async def _delete(system: System, event: Promoted) -> None:
     deleted = Deleted(media=event.media, deleted_by="alice")
     envelope = begin(deleted, event_id=f"deleted-{event.media.media_id}", source="gateway", lane="standard")
     await system.bus.publish(subject(deleted, envelope), envelope.encode(), message_id=envelope.id, headers=HEADERS)
+
+
+async def test_a_damaged_picture_is_left_out(system: System, tmp_path: Path) -> None:
+    """One picture that can't be decoded costs that one: the stream is announced, and says what it lacks."""
+    damaged = av.with_blank_packets(videos.video("prores.mov"), 30)
+    async with working(system, video=PROFILE):
+        media_id = await system.upload(damaged, "video/quicktime")
+        await system.happens(media_id, "ready", patience=PATIENCE)
+    done = Done.model_validate((await system.happens(media_id, "done"))["data"])
+    assert isinstance(done.description, StreamDescription)
+    assert (done.description.frames, done.description.lost_frames) == (49, 1)
+    assert {rendition.frames for rendition in done.renditions} == {None, 49}
+    await downloaded(system.objects, media_id, tmp_path)
+    shown = [frame.number() for frame in seeing.frames(tmp_path / "media_0.m3u8")]
+    assert shown == [number for number in range(50) if number != 30]
 
 
 async def test_damage_ends_in_a_code(system: System) -> None:

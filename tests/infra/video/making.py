@@ -49,6 +49,7 @@ class Made:
     cutting: Cutting
     sound: SoundFacts | None
     package: Package
+    lost: int = 0
 
 
 async def nothing(_done: float) -> None:
@@ -82,24 +83,31 @@ async def streamed(
     """Make a stream of a file, of all rungs or the first ones; `check` has looked at it."""
     probe, plan, cutting = await planned(ffmpeg, file, name, profile or small(), probe)
     content_type = CONTENT_TYPES[name.rpartition(".")[2]]
+    lost = 0
     for chunk in cutting.chunks:
         encoding = Encoding(file, content_type, probe, plan)
-        await encode(ffmpeg, encoding, chunk, plan.rungs, into, threads=2, on_frames=nothing)
+        lost += await encode(ffmpeg, encoding, chunk, plan.rungs, into, threads=2, on_frames=nothing)
     sound = None
     if plan.sound:
         recording = Recording(file, content_type, probe.audio[0], probe.duration_seconds)
         sound = await encode_sound(ffmpeg, recording, plan, into, on_seconds=nothing)
-    made = await packaged(ffmpeg, plan, cutting, sound, into, rungs)
-    return Made(probe, plan, cutting, sound, made)
+    made = await packaged(ffmpeg, plan, cutting, sound, into, rungs, lost)
+    return Made(probe, plan, cutting, sound, made, lost)
 
 
 async def packaged(
-    ffmpeg: Ffmpeg, plan: Plan, cutting: Cutting, sound: SoundFacts | None, into: Path, rungs: int | None = None
+    ffmpeg: Ffmpeg,
+    plan: Plan,
+    cutting: Cutting,
+    sound: SoundFacts | None,
+    into: Path,
+    rungs: int | None = None,
+    lost: int = 0,
 ) -> Package:
     """Package what lies in a directory, and check it."""
     audible = sound is not None and sound.packets > 0
     made = await package(ffmpeg, plan, cutting.table, plan.rungs[:rungs], into, sound=audible)
-    await check(ffmpeg, plan, sound if audible else None, made)
+    await check(ffmpeg, plan, sound if audible else None, made, lost=lost)
     return made
 
 

@@ -265,6 +265,34 @@ async def test_sound_that_lost_a_moment_is_streamed(
     assert made.package.sound.seconds == pytest.approx(2, abs=0.15)
 
 
+async def test_pictures_that_are_lost(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
+    """Damaged ones, at a chunk's beginning and the video's end too: the one before is shown for longer, none moves."""
+    good = av.made("lost.avi", *_LONG, "-c:v", "mjpeg", "-q:v", "2", *_BT709, "-c:a", "pcm_s16le")
+    made = await streamed(ffmpeg, file_of(av.with_blank_packets(good, 25, 40, 41, 79)), "lost.avi", tmp_path)
+    assert (made.plan.frames, made.lost) == (80, 4)
+    # The second chunk begins with the picture after the one that is lost.
+    times = [number for number in range(79) if number not in {26, 40, 41}]
+    for track in made.package.rungs:
+        playlist = made.package.folder / track.playlist
+        shown = [frame.number() for frame in seeing.frames(playlist)]
+        assert shown == [number for number in range(79) if number not in {25, 40, 41}]
+        assert [round(25 * seconds) for seconds in seeing.moments(playlist)] == times
+    with pytest.raises(StreamBroken, match="76 frames"):
+        await check(ffmpeg, made.plan, made.sound, made.package, lost=3)
+
+
+@pytest.mark.parametrize("numbers", [(49,), (12, 13), (25, 26, 27)])
+@pytest.mark.parametrize("name", ["hevc.mov", "prores.mov", "h264.mp4"])
+async def test_damaged_pictures_are_left_out(
+    ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path, name: str, numbers: tuple[int, ...]
+) -> None:
+    """Whatever it is coded in, a video that lost a picture or two is a stream of all others."""
+    damaged = av.with_blank_packets(videos.video(name), *numbers)
+    made = await streamed(ffmpeg, file_of(damaged), name, tmp_path)
+    assert made.lost + made.package.rungs[0].seconds * 25 == pytest.approx(50, abs=1 + len(numbers))
+    assert made.lost <= len(numbers)
+
+
 async def test_damaged_frames_are_refused(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
     """A video whose container is whole and whose frames are noise is refused with a code, not streamed in part."""
     body = bytearray(videos.video("h264.mp4"))
