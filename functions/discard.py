@@ -5,6 +5,8 @@ from events.registry import function
 from infra.context import Context
 from infra.errors import Gone
 from infra.objects import SOURCE_SHA256, SOURCE_VERSION
+from infra.video.package import FOLDER, PLAN
+from infra.video.playlists import MASTER
 from schemas.document import TOMBSTONES, event_name
 from schemas.events import (
     Deleted,
@@ -21,8 +23,8 @@ from schemas.events import (
     Skipped,
 )
 from schemas.objects import ObjectRef
-from schemas.plan import work_key
-from schemas.renditions import StreamDescription
+from schemas.plan import mark, marked, work_key
+from schemas.renditions import StreamDescription, rendition_key
 from schemas.subjects import happened, quarantine_key, temp_key
 
 
@@ -68,12 +70,34 @@ async def _of_products(event: MediaEvent, ctx: Context) -> list[ObjectRef]:
     media_id = event.media.media_id
     if await _came_late(event, ctx):
         return await _remove_all(media_id, ctx)
-    if isinstance(event, Done | Skipped) and event.product == "stream":
+    if isinstance(event, Done) and isinstance(stream := event.description, StreamDescription) and stream.plan:
         # Another run may be at work by another plan: its pieces are nobody else's.
-        said = event.description if isinstance(event, Done) else None
-        plan = said.plan if isinstance(said, StreamDescription) else None
-        return await _remove_under(work_key(media_id, plan, "") if plan else f"work/{media_id}/", ctx)
+        gone = await _remove_under(work_key(media_id, stream.plan, ""), ctx)
+        return [*gone, *await _remove_outdated(media_id, stream.plan, stream.replaced, ctx)]
+    if isinstance(event, Done | Skipped) and event.product == "stream":
+        return await _remove_under(f"work/{media_id}/", ctx)
     return []
+
+
+async def _remove_outdated(media_id: str, plan: str, replaced: str | None, ctx: Context) -> list[ObjectRef]:
+    """Segments of former streams, but of the last one: somebody may be in the middle of it.
+
+    Nor those of one that is being made: as long as it isn't announced there are pieces of it, and then it is the one
+    that is played. So these are asked for in this order.
+    """
+    if replaced is None:
+        return []
+    place = f"work/{media_id}/"
+    at_work = {entry.key.removeprefix(place).partition("/")[0] async for entry in ctx.objects.list(place)}
+    played = await ctx.objects.head(rendition_key(media_id, f"{FOLDER}/{MASTER}"))
+    kept = {mark(each) for each in (plan, replaced, *at_work, *([played.metadata[PLAN]] if played else []))}
+    prefix = rendition_key(media_id, f"{FOLDER}/")
+    outdated = [
+        ObjectRef(bucket=ctx.objects.bucket, key=entry.key, size=entry.size)
+        async for entry in ctx.objects.list(prefix)
+        if (found := marked(entry.key.removeprefix(prefix))) and found not in kept
+    ]
+    return [await _remove(each, ctx) for each in outdated]
 
 
 async def _keep(event: Quarantined, ctx: Context) -> ObjectRef | None:

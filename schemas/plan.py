@@ -4,6 +4,7 @@ Times are whole numbers of ticks. A source's are of its own time base; those of 
 which the source's time base divides wherever that is reasonable, so that nothing is rounded.
 """
 
+import re
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -17,6 +18,8 @@ MOST_CHUNKS = 720
 """Of 60 s, in the twelve hours that a video may have."""
 MOST_KEYFRAMES = 128
 """Segments of one chunk, of a second at least."""
+_MARK_LENGTH = 8
+_MARKED = re.compile(rf"[a-z]+-([0-9a-f]{{{_MARK_LENGTH}}})-")
 
 Ticks = Annotated[int, Field(ge=-(2**62), le=2**62)]
 PlanHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -81,6 +84,11 @@ class Plan(Model):
         return next(rung for rung in self.rungs if rung.name == name)
 
     @property
+    def mark(self) -> str:
+        """What the names of its segments have in them: see `mark`."""
+        return mark(self.hash)
+
+    @property
     def seconds(self) -> float:
         """How long its pictures last."""
         return self.duration / self.timescale
@@ -115,6 +123,17 @@ def work_key(media_id: str, plan: str, name: str) -> str:
 TABLE = "plan.json"
 SOUND = "sound.mp4"
 SOUND_FACTS = "sound.json"
+
+
+def mark(plan: str) -> str:
+    """What the names of a plan's segments have in them: who plays one stream gets no pieces of the next one."""
+    return plan[:_MARK_LENGTH]
+
+
+def marked(name: str) -> str | None:
+    """The mark in a file's name; none: it belongs to no plan alone."""
+    found = _MARKED.match(name)
+    return found[1] if found else None
 
 
 def piece(chunk: int, rung: str) -> str:

@@ -75,6 +75,9 @@ class StreamDescription(Model):
     plan: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = Field(
         default=None, description="How it was cut and coded: the hash that `planned` names."
     )
+    replaced: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = Field(
+        default=None, description="The plan of the stream whose place it took, which may still be played somewhere."
+    )
 
 
 class SoundDescription(Model):

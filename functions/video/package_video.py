@@ -14,7 +14,7 @@ from infra.errors import Gone, PreconditionFailed
 from infra.ffmpeg.written import written
 from infra.object_headers import ObjectInfo
 from infra.video.check import check
-from infra.video.package import FOLDER, Package, package
+from infra.video.package import FOLDER, PLAN, Package, package
 from infra.video.playlists import MANIFEST, MASTER
 from infra.video.sound import SoundFacts
 from infra.workspace import workspace
@@ -23,7 +23,7 @@ from schemas.objects import ObjectRef
 from schemas.plan import SOUND, SOUND_FACTS, TABLE, Lost, Rung, Table, piece, work_key
 from schemas.renditions import Rendition, StreamDescription, rendition_key
 
-PLAN, WHOLE = "tidegate-plan", "tidegate-whole"
+WHOLE = "tidegate-whole"
 AT_ONCE = 8
 _TYPES = {"m3u8": "application/vnd.apple.mpegurl", "mpd": "application/dash+xml"}
 
@@ -100,6 +100,8 @@ class _Packaging:
         """Package everything."""
         event = self._event
         made, sound, lost = await self._packaged(event.plan.rungs, directory)
+        before = await self._ctx.objects.head(_key(event, MASTER))
+        replaced = before.metadata.get(PLAN) if before else None
         await self._publish(made, whole=True)
         return Done(
             media=event.media,
@@ -114,6 +116,7 @@ class _Packaging:
                 segments=len(made.rungs[0].segments),
                 loudness=sound.loudness if sound else None,
                 plan=event.plan.hash,
+                replaced=replaced if replaced != event.plan.hash else None,
             ),
         )
 

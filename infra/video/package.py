@@ -1,7 +1,8 @@
 """Join a video's pieces and package them: CMAF segments once, HLS and DASH over them. Nothing is encoded again.
 
-FFmpeg's numbers of the tracks are part of the files' names: the rung that is playable first is 0 and the sound 1, alone
-as well as among all the others, so that packaging all of them writes what was announced first once more, byte for byte.
+The plan's mark and FFmpeg's numbers of the tracks are part of the files' names: the rung that is playable first is 0
+and the sound 1, alone as well as among all the others, so that packaging all of them writes what was announced first
+once more, byte for byte.
 """
 
 import shutil
@@ -25,6 +26,8 @@ from infra.video.playlists import (
 from schemas.plan import SOUND, Plan, Rung, Table, piece
 
 FOLDER: Final = "stream"
+PLAN: Final = "tidegate-plan"
+"""Where the metadata of the master playlist and the manifest say by which plan they were made."""
 MICROSECONDS: Final = 1_000_000
 # Every key frame begins a segment, for there are no others: whatever is longer than nothing is long enough.
 _ANY_LENGTH: Final = 0.001
@@ -101,7 +104,7 @@ async def package(
     if folder.is_symlink():
         raise PackagingFailed("what it wrote to is no longer there")
     numbers: list[Rung | None] = [rungs[0], *([None] if sound else []), *rungs[1:]]
-    tracks = [read_track(folder, number, rung) for number, rung in enumerate(numbers)]
+    tracks = [read_track(folder, plan, number, rung) for number, rung in enumerate(numbers)]
     codecs = read_codecs(folder, tracks)
     for track in tracks:
         _write(folder / track.playlist, media_playlist(track))
@@ -168,7 +171,7 @@ def _arguments(plan: Plan, rungs: tuple[Rung, ...], *, sound: bool) -> list[str]
         # With an index of its own each segment would begin where the one before it says that it ends, which FFmpeg
         # computes from the packet that is decoded last. Playlist and manifest are index enough.
         *("-format_options", "movflags=+skip_sidx"),
-        *("-init_seg_name", "init-$RepresentationID$.mp4"),
-        *("-media_seg_name", "seg-$RepresentationID$-$Number%05d$.m4s"),
+        *("-init_seg_name", f"init-{plan.mark}-$RepresentationID$.mp4"),
+        *("-media_seg_name", f"seg-{plan.mark}-$RepresentationID$-$Number%05d$.m4s"),
         *("-adaptation_sets", " ".join(sets), f"{OUTPUT}/{FOLDER}/{MANIFEST}"),
     ]

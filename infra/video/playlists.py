@@ -43,11 +43,13 @@ class Track:
     """What one media playlist lists.
 
     Attributes:
+        mark: The plan's.
         number: FFmpeg's number of the representation.
         rung: The size of its pictures; none: it is the sound.
         segments: In order.
     """
 
+    mark: str
     number: int
     rung: Rung | None
     segments: tuple[Segment, ...]
@@ -55,7 +57,7 @@ class Track:
     @property
     def init(self) -> str:
         """The file that every segment needs."""
-        return f"init-{self.number}.mp4"
+        return f"init-{self.mark}-{self.number}.mp4"
 
     @property
     def playlist(self) -> str:
@@ -96,7 +98,7 @@ class Track:
         return found
 
 
-def read_track(folder: Path, number: int, rung: Rung | None) -> Track:
+def read_track(folder: Path, plan: Plan, number: int, rung: Rung | None) -> Track:
     """What FFmpeg's playlist says, and how large the files are that it names.
 
     Raises:
@@ -106,15 +108,15 @@ def read_track(folder: Path, number: int, rung: Rung | None) -> Track:
     found = _ENTRY.findall(text)
     if not found or len(found) != text.count("#EXTINF"):
         raise Misread(f"media_{number}.m3u8 lists {len(found)} segments")
-    if f'#EXT-X-MAP:URI="init-{number}.mp4"' not in text:
-        raise Misread(f"media_{number}.m3u8 does not begin with init-{number}.mp4")
+    if f'#EXT-X-MAP:URI="init-{plan.mark}-{number}.mp4"' not in text:
+        raise Misread(f"media_{number}.m3u8 does not begin with init-{plan.mark}-{number}.mp4")
     segments: list[Segment] = []
     for place, (seconds, name) in enumerate(found, 1):
-        path = written(folder, name) if name == f"seg-{number}-{place:05d}.m4s" else None
+        path = written(folder, name) if name == f"seg-{plan.mark}-{number}-{place:05d}.m4s" else None
         if path is None:
             raise Misread(f"media_{number}.m3u8 names {name!r}, which is not there")
         segments.append(Segment(name, float(seconds), path.stat().st_size))
-    return Track(number, rung, tuple(segments))
+    return Track(plan.mark, number, rung, tuple(segments))
 
 
 def media_playlist(track: Track) -> str:

@@ -21,6 +21,7 @@ from infra.objects import Objects
 from schemas.document import event_name
 from schemas.events import Cut, Deleted, Done, Encoded, MediaEvent, Planned, Playable, Promoted
 from schemas.objects import ObjectRef
+from schemas.plan import mark, marked
 from schemas.renditions import StreamDescription
 from tests.infra.video.making import small
 from tests.samples import av, seeing, videos
@@ -262,6 +263,56 @@ async def test_a_stream_is_played_until_another_is_whole(system: System) -> None
             said += await second.package(encoded)
         assert [type(each) for each in said] == [Done]
         assert (await stored(system.objects, place))["master.m3u8"] != before["master.m3u8"]
+
+
+async def test_who_is_in_the_middle_of_a_stream_plays_on(system: System) -> None:
+    """Made anew, its segments stay what and where they were; made anew once more, they are taken away."""
+    event = await promoted(system)
+    before: list[dict[str, str]] = []
+    plans: list[str | None] = []
+    for crf in (23, 30, 40):
+        async with connected(system, video=small(crf=crf, rungs=PROFILE.rungs[:1])) as services:
+            steps = Steps(services, event)
+            (done,) = await steps.package(await steps.encoded(event))
+            assert isinstance(done, Done)
+            assert _stream(done).replaced == (plans[-1] if plans else None)
+            plans.append(_stream(done).plan)
+            await discard(done, steps.context("discard"))
+            before.append(await _segments(system, event))
+    first, second, third = before
+    assert first.items() < second.items()
+    assert first.keys().isdisjoint(third)
+    assert third.items() > (second.items() - first.items())
+
+
+async def test_what_is_being_made_is_not_outdated(system: System) -> None:
+    """By whoever is done first: the pieces say that another plan is at work, and then its playlist does."""
+    event = await promoted(system)
+    dones: list[Done] = []
+    for crf in (23, 30, 40):
+        async with connected(system, video=small(crf=crf, rungs=PROFILE.rungs[:1])) as services:
+            steps = Steps(services, event)
+            dones += [each for each in await steps.package(await steps.encoded(event)) if isinstance(each, Done)]
+    everything = await _segments(system, event)
+    async with connected(system, video=PROFILE) as services:
+        context = Steps(services, event).context("discard")
+        # It took the place of the first; the third one's pieces are there still.
+        await discard(dones[1], context)
+        assert await _segments(system, event) == everything
+        await discard(dones[0], context)
+        await discard(dones[2], context)
+    left = {marked(name) for name in await _segments(system, event)}
+    assert left == {mark(f"{_stream(done).plan}") for done in dones[1:]}
+
+
+async def _segments(system: System, event: Promoted) -> dict[str, str]:
+    there = await stored(system.objects, f"permanent/{event.media.media_id}/stream/")
+    return {name: etag for name, etag in there.items() if marked(name)}
+
+
+def _stream(done: Done) -> StreamDescription:
+    assert isinstance(done.description, StreamDescription)
+    return done.description
 
 
 async def test_what_another_plan_began_with_is_replaced(system: System) -> None:

@@ -6,7 +6,7 @@ from infra.video.playlists import Segment, Track
 
 
 def _track(*segments: tuple[float, int]) -> Track:
-    return Track(0, None, tuple(Segment(f"{number}.m4s", *each) for number, each in enumerate(segments)))
+    return Track("", 0, None, tuple(Segment(f"{number}.m4s", *each) for number, each in enumerate(segments)))
 
 
 @pytest.mark.parametrize(
