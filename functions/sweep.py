@@ -1,4 +1,4 @@
-"""What nobody announced is announced, what never came is abandoned, what got stuck is given back.
+"""What nobody announced is announced, what never came is abandoned, what got stuck or stayed behind is given back.
 
 With every notification lost, all files still arrive. Each pass goes in pages, keeps its place outside the function, and
 asks the stream (and, when that no longer knows, the record) before it says anything.
@@ -14,7 +14,7 @@ from events.registry import Because, Tick, function, registry
 from infra.context import Context
 from infra.listing import Entry
 from infra.records import known_fold, read_record
-from schemas.document import TERMINAL_STATES, CloudEvent, event_name
+from schemas.document import TERMINAL_STATES, TOMBSTONES, CloudEvent, event_name
 from schemas.events import EVENTS, Abandoned, Requested
 from schemas.notification import Notification
 from schemas.subjects import happened, temp_key
@@ -30,13 +30,16 @@ Outputs = AsyncIterator[Notification | Because[Abandoned] | Invoke]
 
 @function(every=60, timeout=3600, announces_failure=False)
 async def sweep(_tick: Tick, ctx: Context) -> Outputs:
-    """Find what was missed: objects without an event, requests without an object, files that stand still."""
+    """Find objects without an event, requests without an object, files that stand still, and what should be gone."""
     async for notification in _unannounced(ctx):
         yield notification
     async for abandoned in _never_came(ctx):
         yield abandoned
     async for invoke in _stuck(ctx):
         yield invoke
+    for tombstone in TOMBSTONES:
+        async for invoke in _left_behind(tombstone, ctx):
+            yield invoke
 
 
 async def _unannounced(ctx: Context) -> AsyncGenerator[Notification]:
@@ -156,6 +159,33 @@ async def _stuck(ctx: Context) -> AsyncGenerator[Invoke]:
             for invoke in await _waiting(event["subject"], ctx):
                 yield invoke
         await _keep("sweep.stuck", f"{period}:{place}", ctx)
+
+
+async def _left_behind(tombstone: str, ctx: Context) -> AsyncGenerator[Invoke]:
+    """Give a media that was removed to `discard` once more, if there is anything of it.
+
+    Who is killed while it makes something of a media that is removed meanwhile finds nothing to go on with, and so says
+    nothing that `discard` would hear.
+    """
+    cursor = f"sweep.{tombstone}"
+    start = await _after(await ctx.cursors.get(cursor) or "", ctx)
+    old = datetime.now(UTC) - timedelta(seconds=ctx.settings.stuck_after_seconds)
+    while page := await ctx.history.past(f"media.{tombstone}.>", start):
+        removed = [(at, event) for at, event in page if datetime.fromisoformat(event["time"]) <= old]
+        if not removed:
+            return
+        for _, event in removed:
+            if await _is_anything_left(event["subject"], ctx):
+                yield Invoke("discard", Envelope.model_validate(event))
+        start = removed[-1][0] + 1
+        await _keep(cursor, _place(*removed[-1]), ctx)
+
+
+async def _is_anything_left(media_id: str, ctx: Context) -> bool:
+    for place in ("permanent", "work"):
+        async for _ in ctx.objects.list(f"{place}/{media_id}/"):
+            return True
+    return False
 
 
 def _place(sequence: int, event: CloudEvent) -> str:

@@ -187,7 +187,9 @@ class Settings(BaseSettings):
         default=30.0, description="Age an object must have before sweep announces it: its notifications go first."
     )
     stuck_after_seconds: float = Field(
-        default=86400, description="Age at which an unfinished media is given back to the function it waits for."
+        default=86400,
+        description="Age at which an unfinished media is given back to the function it waits for, and after which what "
+        "was removed is looked for once more.",
     )
 
     cpu_budget: Annotated[float, Field(ge=0.1)] | None = Field(

@@ -17,6 +17,8 @@ from infra.context import Context
 from infra.local.threaded import ThreadedStack
 from infra.presign import PresignedPut
 from schemas.document import event_name
+from schemas.events import Deleted
+from schemas.media import Media
 from schemas.notification import Notification
 from schemas.subjects import everything, temp_key
 from tests.functions.test_way_of_a_file import EICAR
@@ -261,6 +263,37 @@ async def test_stuck_media_is_given_back_once_a_period(system: System) -> None:
         assert media_id in {invoke.envelope.subject for invoke in first}
         second = [output for output in await announced(ctx) if not isinstance(output, Notification)]
         assert media_id not in {invoke.envelope.subject for invoke in second}
+
+
+@pytest.mark.parametrize("tombstone", ["deleted", "quarantined"])
+async def test_what_stayed_behind_is_removed(system: System, tombstone: str) -> None:
+    """A function that is killed while the media is removed leaves what it made: looked for once more, it is gone."""
+    async with working(system, **AT_ONCE):
+        if tombstone == "deleted":
+            media_id = await system.upload(unique_pdf(1, 8_000))
+            await system.tick()
+            discarded = await system.happens(media_id, "discarded")
+            media = Media.model_validate(discarded["data"]["media"])
+            await system.say(discarded, Deleted(media=media, deleted_by="alice"), "gateway")
+        else:
+            media_id = await system.upload(EICAR, "text/plain")
+            await system.tick()
+        await system.happens(media_id, tombstone)
+        await poll(lambda: _idle(system, "MEDIA", "discard"))
+    left = [f"permanent/{media_id}/stream/seg-0.m4s", f"work/{media_id}/plan/chunk.mp4"]
+    for key in left:
+        await system.objects.put(key, b"late", content_type="video/mp4")
+    async with working(system, ["sweep", "discard"], **AT_ONCE):
+        await system.tick()
+        await poll(lambda: _idle(system, "MEDIA", "discard"))
+        assert set(left) <= set(await system.keys(media_id))
+    async with working(system, ["sweep", "discard"], **AT_ONCE, stuck_after_seconds=-60):
+        await system.tick()
+        await poll(lambda: _nothing_left(system, media_id))
+
+
+async def _nothing_left(system: System, media_id: str) -> bool:
+    return not [key for key in await system.keys(media_id) if key.startswith(("permanent/", "work/"))]
 
 
 async def test_pass_goes_on_where_it_stopped(system: System) -> None:
