@@ -49,6 +49,11 @@ class Coding(Model):
 
     preset: Preset = Field(description="x264's: how much time is spent on a smaller file.")
     crf: int | None = Field(default=None, ge=0, le=51, description="Constant quality below the bit rate; none: at it.")
+    b_frames: bool = Field(
+        default=True,
+        description="Whether pictures may be decoded in another order than they are shown: not where one is shown for "
+        "long, or players would take it for another that is.",
+    )
     audio_bit_rate: BitRate
     loudness_lufs: Lufs | None = Field(default=None, description="What sound is brought to; none: as it is.")
 

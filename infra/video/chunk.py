@@ -187,6 +187,7 @@ def _coding(plan: Plan, chunk: Chunk, rung: Rung, threads: int) -> dict[str, Any
         "sc_threshold": 0,
         "force_key_frames": begin,
         "forced-idr": 1,
+        **({} if plan.coding.b_frames else {"bf": 0}),
         "bsf:v": _DECODED,
         "flags": "+bitexact+cgop",
         "fflags": "+bitexact",

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Final
 
 from infra.video.timeline import Timeline
@@ -31,12 +32,14 @@ class Cutting:
         chunks: In order.
         duration: From the first frame to the last one's end, in `timescale`.
         digest: SHA-256 of all frames' times in `timescale`, as decimal lines.
+        longest: How long any frame is shown before the next one, in `timescale`.
     """
 
     timescale: int
     chunks: tuple[Chunk, ...]
     duration: int
     digest: str
+    longest: int
 
     @property
     def table(self) -> Table:
@@ -61,7 +64,8 @@ def cut(timeline: Timeline, segment_seconds: float, chunk_seconds: float) -> Cut
     starts = list(_starts(timeline, times, timescale, Fraction(segment_seconds), segments))
     firsts = list(_firsts(starts, per_chunk, segments))
     chunks = tuple(_chunks(timeline, times, starts, firsts))
-    return Cutting(timescale, chunks, duration, digest(times))
+    longest = max((after - before for before, after in pairwise(times)), default=0)
+    return Cutting(timescale, chunks, duration, digest(times), longest)
 
 
 def output_times(timeline: Timeline, timescale: int) -> "array[int]":

@@ -16,12 +16,12 @@ from infra.video.playlists import (
     MANIFEST,
     MASTER,
     Track,
+    corrected,
     master_playlist,
     media_playlist,
     read,
     read_codecs,
     read_track,
-    with_frame_rate,
 )
 from schemas.plan import SOUND, Plan, Rung, Table, piece
 
@@ -109,7 +109,7 @@ async def package(
     for track in tracks:
         _write(folder / track.playlist, media_playlist(track))
     _write(folder / MASTER, master_playlist(plan, tracks, codecs))
-    _write(folder / MANIFEST, with_frame_rate(plan, read(folder, MANIFEST)))
+    _write(folder / MANIFEST, corrected(plan, tracks, read(folder, MANIFEST)))
     return Package(folder, tracks)
 
 

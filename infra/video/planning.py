@@ -17,8 +17,11 @@ from schemas.plan import Coding, Plan, Sound
 from schemas.probe_av import VideoProbe
 from schemas.profiles import VideoProfile
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of how plans are made and followed: what is made by another is made anew, under another hash."""
+# A sample of an MP4 lasts until the next one is decoded, and browsers show its picture that long: where pictures are
+# reordered, the time that one is shown for counts for another. Chromium plays on over a few pictures' time.
+_LONG_SECONDS: Final = 0.25
 _COUNTS: Final = (
     *("rungs", "playable", "preset", "crf", "segment_seconds", "chunk_seconds"),
     *("audio_bit_rate", "loudness_lufs"),
@@ -57,6 +60,7 @@ def plan_of(timeline: Timeline, original: ObjectRef, probe: VideoProbe, profile:
         coding=Coding(
             preset=profile.preset,
             crf=profile.crf,
+            b_frames=cutting.longest <= _LONG_SECONDS * cutting.timescale,
             audio_bit_rate=profile.audio_bit_rate,
             loudness_lufs=profile.loudness_lufs,
         ),

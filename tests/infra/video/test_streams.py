@@ -97,6 +97,23 @@ async def test_uneven_times(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path, name:
     await _is_right(ffmpeg, file_of(av.made(name, *arguments)), name, tmp_path, numbers)
 
 
+async def test_a_picture_that_is_shown_for_long(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path) -> None:
+    """As in what is recorded of a screen: browsers show it until the next one, and playlists say how long that is."""
+    still = ("-vf", f"select='lt(t,3)+gt(t,7.42)',{videos.yuv()}", "-fps_mode", "vfr")
+    source = ("-f", "lavfi", "-i", videos.shot(seconds=9), "-f", "lavfi", "-i", "sine=duration=9")
+    screen = av.made("screen.mp4", *source, *videos.X264, "-bf", "2", *videos.BT709, *still, "-c:a", "aac")
+    made = await streamed(ffmpeg, file_of(screen), "screen.mp4", tmp_path, small(segment_seconds=2))
+    assert [track.segments[1].seconds for track in made.package.rungs] == [pytest.approx(7.44 - 2, abs=0.001)] * 2
+    manifest = (made.package.folder / MANIFEST).read_text()
+    assert manifest.count(f'<S d="{round((7.44 - 2) * made.plan.timescale)}" />') == 2
+    assert 'mediaPresentationDuration="PT9.0S"' in manifest
+    assert 'maxSegmentDuration="PT5.440000S"' in manifest
+    for track in made.package.rungs:
+        assert track.seconds == pytest.approx(9, abs=0.001)
+        said = seeing.entries(made.package.folder / track.playlist, "stream=has_b_frames")
+        assert said["has_b_frames"] == "0"
+
+
 @pytest.mark.parametrize("name", ["odd.mp4", "anamorphic.mp4", "interlaced.mp4", "single.mp4"])
 async def test_shapes(ffmpeg: Ffmpeg, file_of: Make, tmp_path: Path, name: str) -> None:
     """Odd sides, pixels that aren't square, fields, one frame alone: `check` finds every frame on every rung."""
