@@ -20,7 +20,7 @@ from gateway.services import Services, services
 from infra.errors import Gone, PreconditionFailed
 from infra.object_headers import ObjectInfo
 from schemas.api import FileRequest, QualityRequest
-from schemas.products import DASH, files, made
+from schemas.products import files, made
 
 QUALITY: Final = "tidegate-quality"
 # A redirect is over before the signature in it is.
@@ -69,8 +69,8 @@ async def media_file(request: Request, media_id: str, name: str) -> Response:
     file = offered(reader.found.fold, name)
     if file is None:
         raise _no_file(f"The media has no file of this name. Its files are listed by GET /v1/media/{media_id}.")
-    if file.playlist:
-        return _to_player(request, file, file.playlist)
+    if file.player:
+        return _to_player(request, file.player)
     return await deliver(request, services(request), file, redirect=wish.redirect)
 
 
@@ -120,13 +120,12 @@ def _no_file(detail: str) -> ProblemError:
     return ProblemError(HTTPStatus.NOT_FOUND, "file_not_found", detail)
 
 
-def _to_player(request: Request, file: File, playlist: str) -> Response:
+def _to_player(request: Request, address: str) -> Response:
     """To the playlist with addresses in it: the stored one names files that nobody could read as they stand."""
-    kind = "dash" if playlist == DASH else "hls"
     query = f"?{request.url.query}" if request.url.query else ""
     return Response(
         status_code=HTTPStatus.TEMPORARY_REDIRECT,
-        headers={"location": f"{upwards(request)}{kind}/{file.name}{query}", "cache-control": "no-store"},
+        headers={"location": f"{upwards(request)}{address}{query}", "cache-control": "no-store"},
     )
 
 

@@ -100,10 +100,9 @@ class Links:
         file = offered(self.fold, name, self.announced)
         if file is None:
             return {}
-        # What a playlist lists is signed when it is read, by the gateway.
-        if file.playlist:
-            where = "dash" if file.playlist == DASH else "hls"
-            return {"url": self.here(f"{where}/{name}"), "url_expires_at": _moment(self.expires)}
+        # What a playlist or a storyboard lists is signed when it is read, by the gateway.
+        if file.player:
+            return {"url": self.here(file.player), "url_expires_at": _moment(self.expires)}
         if self.at.settings.delivery == "proxy":
             return {"url": self.here(f"files/{name}"), "url_expires_at": _moment(self.expires)}
         signed = sign(self.at, file)

@@ -13,13 +13,14 @@ from schemas.products import DASH, HLS, Made, Stream, files, made, streams
 from schemas.renditions import Rendition, rendition_key
 
 ORIGINAL: Final = "original"
+CUES: Final = "text/vtt"
 # What browsers show without running anything in it. All else is saved, never opened where it comes from.
 _INLINE: Final = frozenset(
     {
         "image/jpeg", "image/png", "image/gif", "image/webp", "image/avif",
         "video/mp4", "video/webm", "video/iso.segment",
         "audio/mp4", "audio/aac", "audio/mpeg", "audio/ogg", "audio/webm", "audio/wav", "audio/flac",
-        "application/json", "text/vtt", "application/vnd.apple.mpegurl", "application/dash+xml",
+        "application/json", CUES, "application/vnd.apple.mpegurl", "application/dash+xml",
     }
 )  # fmt: skip
 _BY_EXTENSION: Final = {
@@ -60,6 +61,13 @@ class File:
         """Of a stream's playlist or manifest its name in the folder."""
         file = self.name.rpartition("/")[2]
         return file if self.stream and file.endswith((".m3u8", ".mpd")) else None
+
+    @property
+    def player(self) -> str | None:
+        """The address beside the media's at which players find it, with addresses in it: as stored it has names."""
+        if self.playlist:
+            return f"{'dash' if self.playlist == DASH else 'hls'}/{self.name}"
+        return f"vtt/{self.name}" if self.content_type == CUES else None
 
 
 def offered(fold: Fold, name: str, announced: Sequence[Made] | None = None) -> File | None:

@@ -1,4 +1,4 @@
-"""What players of HLS and DASH ask for: playlists whose every address is signed, or has the grant they came with."""
+"""What players ask for: playlists and storyboards whose every address is signed, or has the grant they came with."""
 
 import asyncio
 import gzip
@@ -13,9 +13,10 @@ from typing import Any, Final
 import structlog
 from fastapi import APIRouter, Request, Response
 
-from gateway import dash, playlists
+from gateway import cues, dash, playlists
 from gateway.grants import SECURITY, Leave, leave
 from gateway.links import begun_at, over_at, upwards
+from gateway.offered import CUES, offered
 from gateway.playlists import LARGEST_BYTES, PlaylistBroken
 from gateway.problems import ProblemError, described
 from gateway.query import parameters
@@ -31,7 +32,7 @@ from schemas.renditions import rendition_key
 LINES_AT_ONCE: Final = 1000
 # Of a long playlist a tenth is left; below, it fits into one packet or two.
 WORTH_PACKING: Final = 4096
-_TYPES: Final = {"m3u8": "application/vnd.apple.mpegurl", "mpd": "application/dash+xml"}
+_TYPES: Final = {"m3u8": "application/vnd.apple.mpegurl", "mpd": "application/dash+xml", "vtt": CUES}
 # Of any weight but 0 (RFC 9110, section 12.5.3).
 _GZIP: Final = re.compile(
     r"(?:^|,)\s*gzip\s*(?:;\s*q=(?:1(?:\.0{0,3})?|0\.(?=[0-9]{0,2}[1-9])[0-9]{1,3})\s*)?(?:,|$)", re.IGNORECASE
@@ -86,12 +87,31 @@ async def dash_manifest(request: Request, media_id: str, playlist: str) -> Respo
     return await _answer(request, body, "mpd")
 
 
+@router.head("/{media_id}/vtt/{name}", include_in_schema=False)
+@router.get("/{media_id}/vtt/{name}", **_described("vtt"))
+async def storyboard(request: Request, media_id: str, name: str) -> Response:
+    """`storyboard.vtt` for players: which part of which picture shows a moment of the video."""
+    at, reader = services(request), await leave(request, media_id)
+    announced = made(reader.found.fold)
+    file = offered(reader.found.fold, name, announced)
+    if file is None or file.content_type != CUES:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "storyboard_not_found", "There is no such storyboard, or none yet.")
+    seconds = max((stream.seconds for stream in streams(announced)), default=0)
+    expires = reader.expires or over_at(at, seconds)
+    grant = reader.grant or at.grants.give(reader.found.fold.media_id, reader.owner, expires)
+    played = _Played("", name, upwards(request), grant, expires)
+    text = (await _read(at, media_id, played)).decode(errors="replace")
+    with _sound(media_id, played):
+        body = cues.linked(text, _segments(at, media_id, played))
+    return await _answer(request, body.encode(), "vtt")
+
+
 @dataclass(frozen=True, slots=True)
 class _Played:
     """What of which stream is asked for.
 
     Attributes:
-        folder: The stream's.
+        folder: The stream's; empty: the media's own.
         file: The playlist's name in it.
         root: The way from where it was asked for to the media's address.
         grant: What the addresses in it have.
@@ -103,6 +123,11 @@ class _Played:
     root: str
     grant: str
     expires: int
+
+    @property
+    def place(self) -> str:
+        """The way to what lies beside it, from the media's files."""
+        return f"{self.folder}/" if self.folder else ""
 
 
 def _asked(request: Request, reader: Leave, playlist: str, entry: str) -> _Played:
@@ -132,7 +157,7 @@ def _asked(request: Request, reader: Leave, playlist: str, entry: str) -> _Playe
 
 
 async def _read(at: Services, media_id: str, played: _Played) -> bytes:
-    key = rendition_key(media_id, f"{played.folder}/{played.file}")
+    key = rendition_key(media_id, f"{played.place}{played.file}")
     try:
         return await at.objects.get(ObjectRef(bucket=at.settings.bucket, key=key, size=0), at_most=LARGEST_BYTES)
     except Gone:
@@ -152,7 +177,7 @@ def _sound(media_id: str, played: _Played) -> Generator[None]:
 
 
 def _broken(media_id: str, played: _Played, why: str) -> ProblemError:
-    log.error("playlist.broken", media_id=media_id, file=f"{played.folder}/{played.file}", why=why)
+    log.error("playlist.broken", media_id=media_id, file=f"{played.place}{played.file}", why=why)
     return ProblemError(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "playlist_broken",
@@ -177,10 +202,10 @@ async def _media(text: str, at: Services, media_id: str, played: _Played) -> str
 
 def _segments(at: Services, media_id: str, played: _Played) -> playlists.Link:
     if at.settings.delivery == "proxy":
-        return lambda name: f"{played.root}files/{played.folder}/{name}?grant={played.grant}"
+        return lambda name: f"{played.root}files/{played.place}{name}?grant={played.grant}"
     begun = begun_at(played.expires)
     return at.downloads.presign_many(
-        rendition_key(media_id, f"{played.folder}/"), expires=played.expires - int(begun.timestamp()), now=begun
+        rendition_key(media_id, played.place), expires=played.expires - int(begun.timestamp()), now=begun
     )
 
 

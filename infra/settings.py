@@ -137,8 +137,9 @@ class Settings(BaseSettings):
     )
     cors_origins: Accepted = Field(
         default=("*",),
-        description="Whose web pages may read files and playlists, comma separated (`https://app.example`); `*`: "
-        "anybody's that have a link or token, since no browser adds one by itself; none: no other origin's.",
+        description="Whose web pages may upload, ask, and read files and playlists, comma separated "
+        "(`https://app.example`); `*`: anybody's that have a token or link, since no browser adds one by itself; none: "
+        "no other origin's.",
     )
     rate_per_second: Annotated[float, Field(ge=0)] = Field(
         default=100,

@@ -286,7 +286,7 @@ async def test_a_file_whose_bytes_are_gone_is_not_found(gateway: Running, provis
 
 
 async def test_pages_of_other_origins_may_read_files(gateway: Running, provisioned: ThreadedStack) -> None:
-    """Preflights and answers, errors among them, allow any origin and no credentials; other addresses allow none."""
+    """Preflights and answers, errors among them, allow any origin and no credentials."""
     one = await picture(gateway, provisioned)
     asks = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
     preflight = await gateway.call("OPTIONS", one.path("/hls/master.m3u8"), token="", headers=asks)
@@ -295,9 +295,39 @@ async def test_pages_of_other_origins_may_read_files(gateway: Running, provision
     for path in ("/files/original?redirect=false", "/files/nothing.jpg", "/file", "/hls/master.m3u8"):
         answer = await get(one, path, Origin="https://app.example")
         assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
         assert "ETag" in answer.headers["access-control-expose-headers"]
         assert "access-control-allow-credentials" not in answer.headers
-    assert "access-control-allow-origin" not in (await get(one, "", Origin="https://app.example")).headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent"),
+    [
+        ("POST", "/v1/uploads", "Authorization, Content-Type"),
+        ("DELETE", "/v1/media/01a22bde-3df8-717f-8040-ac28744b4ace", "Authorization"),
+        ("GET", "/v1/media/01a22bde-3df8-717f-8040-ac28744b4ace/events", "Authorization, Last-Event-ID"),
+        ("GET", "/v1/media", "Authorization"),
+    ],
+)
+async def test_pages_of_other_origins_may_upload_and_ask(gateway: Running, method: str, path: str, sent: str) -> None:
+    """Whatever a page does with a token of its own, the browser lets it, and lets it read what it did wrong."""
+    asks = {"Origin": "https://app.example", "Access-Control-Request-Method": method}
+    preflight = await gateway.call("OPTIONS", path, token="", headers=asks | {"Access-Control-Request-Headers": sent})
+    assert (preflight.status, preflight.headers["access-control-allow-origin"]) == (204, "*")
+    assert method in preflight.headers["access-control-allow-methods"]
+    assert set(sent.split(", ")) <= set(preflight.headers["access-control-allow-headers"].split(", "))
+    for token in ("", None):
+        answer = await gateway.call(method, path, token=token, headers=asks, json={} if method == "POST" else None)
+        assert answer.status in {200, 401, 404, 422}
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json"])
+async def test_what_needs_no_token_is_for_its_own_pages(gateway: Running, path: str) -> None:
+    """A page somewhere else learns nothing of a gateway that only its visitor can reach."""
+    answer = await gateway.call("GET", path, token="", headers={"Origin": "https://app.example"})
+    assert "access-control-allow-origin" not in answer.headers
 
 
 async def test_origins_can_be_named(provisioned: ThreadedStack) -> None:
