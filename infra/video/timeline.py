@@ -119,6 +119,7 @@ class _Reading:
         self._last = (0, 0)
         self._time_bases: dict[str, Fraction] = {}
         self._sound_end, self._sound_longest = 0, 0
+        self._heard: int | None = None
         self._undated = self._undecodable = self._empty = self.goes_back = False
         self._before: int | None = None
         self.packets = 0
@@ -141,7 +142,9 @@ class _Reading:
             self._empty |= (_ticks(fields.get("size")) or 0) < self._least_bytes
             self._packet(_ticks(fields.get("pts")), _ticks(fields.get("duration")) or 0, fields.get("flags", ""))
         elif section == _PACKET and index == self._sound and (at := _ticks(fields.get("pts"))) is not None:
-            lasting = _ticks(fields.get("duration")) or 0
+            # In what Chromium records as MP4 no packet says how long it lasts: then about as long as the one before it.
+            lasting = _ticks(fields.get("duration")) or max(0, at - (at if self._heard is None else self._heard))
+            self._heard = at
             self._sound_end = max(self._sound_end, at + lasting)
             self._sound_longest = max(self._sound_longest, lasting)
         elif section == _FRAME:
