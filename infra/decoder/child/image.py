@@ -52,6 +52,8 @@ FORMATS: dict[str, tuple[tuple[str, ...], _Check | None]] = {
 }
 _ANIMATIONS = {"gif", "png", "webp", "avif"}
 _ORIENTATION = 0x0112
+# Pillow asks it where EXIF says nothing. No browser does: who turns a picture's pixels often leaves it as it was.
+_XMP = ("xmp", "XML:com.adobe.xmp", "Raw profile type xmp")
 _BITS_PER_SAMPLE = 258
 _EIGHT_BITS = {"jpeg", "gif", "webp"}
 _SWAPPED_FROM = 5
@@ -201,6 +203,8 @@ def _require_memory(image: Any) -> None:
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:
+    for name in _XMP:
+        image.info.pop(name, None)
     with contextlib.suppress(Exception):  # EXIF that nobody can read turns nothing
         return _turn(image.getexif())
     return 1

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from infra.decoder import DecodeRejected, DecoderPool, probe_image, probe_text
 from infra.decoder.child.whole import MOST_CHUNKS
 from infra.settings import Settings
 from schemas.types import TYPES
 from tests.samples import images
+from tests.samples.clean.images import XMP
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -92,6 +94,19 @@ async def test_orientation_and_profile(pool: DecoderPool, file_of: Make) -> None
     assert (found.orientation, found.width, found.height) == (6, *images.SIZE[::-1])
     assert found.icc
     assert (found.icc.description, found.icc.size > 100) == ("sRGB built-in", True)
+
+
+@pytest.mark.parametrize("made", ["JPEG", "PNG", "WEBP", "TIFF"])
+async def test_what_xmp_says_of_orientation_turns_nothing(pool: DecoderPool, file_of: Make, made: str) -> None:
+    """It is left behind by programs that turn a picture's pixels and know of EXIF alone; no browser asks it."""
+    said = XMP % b' xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"'
+    note, out = PngInfo(), io.BytesIO()
+    note.add_itxt("XML:com.adobe.xmp", said.decode())
+    more: dict[str, Any] = {"PNG": {"pnginfo": note}, "TIFF": {"tiffinfo": {700: said}}}.get(made, {"xmp": said})
+    Image.new("RGB", (30, 20), "red").save(out, made, **more)
+    assert b'Orientation="6"' in out.getvalue()
+    found = await probe_image(pool, file_of(out.getvalue()), f"image/{made.lower()}")
+    assert (found.orientation, found.width, found.height) == (1, 30, 20)
 
 
 @pytest.mark.parametrize("name", images.NAMES)
