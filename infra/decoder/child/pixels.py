@@ -20,6 +20,8 @@ _SHORTEST_MILLISECONDS = 11
 _MISTAKEN_MILLISECONDS = 100
 # Pixels. Its transparency alone may take 400 MB to decode, which leaves no room for more of it than is wanted.
 _HUGE_WEBP = 50_000_000
+# Pixels. Pillow makes a GIF larger for a frame that reaches beyond it; browsers show what is within.
+_LARGEST_GROWN = 16_000_000
 _EXTRA_SAMPLES, _ALPHA = 338, frozenset({1, 2})  # TIFF 6.0, section 18: associated, and not
 _UPRIGHT = 1
 _SWAPPED_FROM = 5
@@ -74,14 +76,16 @@ def frames(file: int, wanted: Wanted, total: int, most: int) -> Iterator[tuple[A
         # A PNG may begin with a picture for those who show no animations.
         begin = 1 if getattr(image, "default_image", False) else 0
         step = -(-(total - begin) // most)
-        frame, shown = None, 0
+        frame, shown, size = None, 0, image.size
         for number in range(begin, total):
+            Image.MAX_IMAGE_PIXELS = _LARGEST_GROWN
             image.seek(number)
             image.load()
             if (number - begin) % step == 0:
                 if frame is not None:
                     yield frame, shown
-                frame, shown = _finished(_handed_over(image, wanted.shrink), wanted), 0
+                seen = image.crop((0, 0, *size)) if image.size != size else image
+                frame, shown = _finished(_handed_over(seen, wanted.shrink), wanted), 0
             lasts = round(float(image.info.get("duration") or 0))
             shown += lasts if lasts >= _SHORTEST_MILLISECONDS else _MISTAKEN_MILLISECONDS
         yield frame, shown

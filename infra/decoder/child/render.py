@@ -10,6 +10,7 @@ from .vips import pyvips
 
 _WHITE = [255, 255, 255]
 _ANIMATED = "webp"  # the one format of ours that moves in every browser
+_WEBP_FLAGS, _WEBP_ALPHA = 20, 0x10  # https://developers.google.com/speed/webp/docs/riff_container, "VP8X"
 # Of a frame that moves. Each is held four times while it is made smaller, which takes 400 MiB in all; of what is larger
 # the first picture is read in a third of that.
 _MOST_PIXELS = 16_000_000
@@ -125,8 +126,21 @@ def _encoded(frames: list[Any], timing: dict[str, Any], form: dict[str, Any]) ->
             return image.heifsave_buffer(compression="av1", Q=form["quality"], effort=form["effort"], keep="none")
         case _:
             if len(frames) > 1:
-                image = pyvips.Image.arrayjoin(frames, across=1)
+                image = pyvips.Image.arrayjoin(_alike(frames), across=1)
                 image.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
                 image.set_type(pyvips.GValue.array_int_type, "delay", timing["delay"])
                 image.set_type(pyvips.GValue.gint_type, "loop", timing["loop"])
-            return image.webpsave_buffer(Q=form["quality"], effort=form["effort"], keep="none")
+            content = image.webpsave_buffer(Q=form["quality"], effort=form["effort"], keep="none")
+            return _said_transparent(content) if len(frames) > 1 and image.hasalpha() else content
+
+
+def _alike(frames: list[Any]) -> list[Any]:
+    """All with transparency, where a GIF has it from some frame on."""
+    if not any(frame.hasalpha() for frame in frames):
+        return frames
+    return [frame if frame.hasalpha() else frame.addalpha() for frame in frames]
+
+
+def _said_transparent(webp: bytes) -> bytes:
+    """Mark what moves: libwebp leaves out what is transparent around a frame, and may then say that nothing is."""
+    return webp[:_WEBP_FLAGS] + bytes([webp[_WEBP_FLAGS] | _WEBP_ALPHA]) + webp[_WEBP_FLAGS + 1 :]

@@ -278,6 +278,33 @@ async def test_animations_move(pool: DecoderPool, made: str) -> None:
     assert opened(found["cut.webp"]).n_frames == 3  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
+@pytest.mark.parametrize("made", ["GIF", "PNG"])
+async def test_what_is_transparent_around_what_moves(pool: DecoderPool, made: str) -> None:
+    """It stays so though none of it is within a frame as it is coded: browsers showed black."""
+    frames = [four(mode="RGBA", colours=((*colour, 255), *[(0, 0, 0, 0)] * 3)) for colour in (RED, BLUE)]
+    body = encoded(frames[0], made, save_all=True, append_images=frames[1:], duration=100)
+    moving = opened((await rendered(pool, body, made, formats=("webp",)))["whole.webp"])
+    assert moving.mode == "RGBA"
+    for number in range(2):
+        moving.seek(number)
+        alphas = [pixel[0] for pixel in quarters(moving.convert("RGBA").getchannel("A"))]
+        assert alphas == [255, 0, 0, 0], number
+
+
+async def test_a_frame_that_reaches_beyond_its_animation(pool: DecoderPool) -> None:
+    """As in browsers, it is cut off: to Pillow the picture grew, and seemed to be a bomb."""
+    first, second = four(), Image.new("RGB", four().size, GREEN)
+    body = encoded(first, "GIF", save_all=True, append_images=[second], duration=100)
+    whole = struct.pack("<BHHHH", 0x2C, 0, 0, *first.size)
+    before, _, after = body.rpartition(whole)
+    assert whole in before
+    moved = before + struct.pack("<BHHHH", 0x2C, first.width // 2, 0, *first.size) + after
+    moving = opened((await rendered(pool, moved, "GIF", formats=("webp",)))["whole.webp"])
+    assert moving.size == first.size
+    moving.seek(1)
+    assert near(quarters(moving), [RED, GREEN, BLUE, GREEN], 20)
+
+
 @pytest.mark.parametrize("made", ["WEBP", "PNG"])
 async def test_an_animation_of_huge_frames_stands_still(pool: DecoderPool, made: str) -> None:
     """A file of 140 bytes may have frames of 25 megapixels: its first picture is shown, where memory ended before."""
