@@ -63,6 +63,8 @@ def samples() -> Iterator[Sample]:
     yield Sample("book.epub", EPUB, epub())
     yield Sample("stored.epub", EPUB, epub(zipfile.ZIP_STORED))
     yield Sample("long.epub", EPUB, epub(chapters=700))
+    yield Sample("zipped-by-hand.epub", EPUB, _by_hand(epub()))
+    yield Sample("zipped-by-hand.odt", ODF + "text", _by_hand(_odf(opendocument.OpenDocumentText, _write)))
 
 
 def _template(module: str | None, name: str) -> bytes:
@@ -135,6 +137,15 @@ def repacked(
     """The same parts in another order, by another method, or among more of them."""
     parts = unzipped(archive) | (extra or {})
     return zipped({name: parts[name] for name in (sorted(parts, key=key) if key else parts)}, method)
+
+
+def _by_hand(archive: bytes) -> bytes:
+    """As `zip -r` does it: `mimetype` packed like the rest, and wherever it happens to come."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in sorted(unzipped(archive).items()):
+            packed.writestr(name, content)
+    return buffer.getvalue()
 
 
 class _Pipe(io.RawIOBase):

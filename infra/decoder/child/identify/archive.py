@@ -1,7 +1,8 @@
 """Zip files that are documents: Office Open XML, OpenDocument and EPUB; every other one is an archive.
 
-APPNOTE.TXT of PKWARE for zip, ECMA-376 part 2 for Office's packages, OpenDocument 1.3 part 2 and EPUB OCF for the first
-entry `mimetype`. A reader of zips begins at the end, one of documents at the beginning: both must find the same.
+APPNOTE.TXT of PKWARE for zip, ECMA-376 part 2 for Office's packages, OpenDocument 1.3 part 2 and EPUB OCF for the entry
+`mimetype`. It should be the first, and stored; who zips a book by hand does neither, and no reader minds. A reader of
+zips begins at the end, one of documents at the beginning: both must find the same.
 """
 
 import struct
@@ -29,8 +30,11 @@ _PDF_BYTES = 1024  # where readers of PDF look for its header
 
 _ELSEWHERE = 0xFFFFFFFF  # in a 64-bit field, which the probe reads
 
-_TYPES = b"[Content_Types].xml"
-_SIGNS_OF_A_DOCUMENT = (b"mimetype", _TYPES, b"_rels/", b"docProps/", b"word/", b"xl/", b"ppt/")
+_MIMETYPE, _TYPES = b"mimetype", b"[Content_Types].xml"
+_SIGNS_OF_A_DOCUMENT = (
+    *(_MIMETYPE, b"META-INF/container.xml", b"META-INF/manifest.xml"),
+    *(_TYPES, b"_rels/", b"docProps/", b"word/", b"xl/", b"ppt/"),
+)
 # What else a zip may be, by an entry that no document has.
 _OTHERS = {
     b"META-INF/MANIFEST.MF": "application/java-archive",
@@ -65,9 +69,9 @@ def judge(view: View) -> str:
     require_bounded(claimed, view.size, max_bytes=view.max_bytes, max_ratio=view.max_ratio)
     names = {entry.name for entry in entries}
     found = {kind for name, kind in _OTHERS.items() if name in names}
-    if first == b"mimetype":
-        found.add(_mimetype(view))
     for entry in entries:
+        if entry.name == _MIMETYPE:
+            found.add(_mimetype(view, entry))
         if entry.name == _TYPES:
             found.add(_package(view, entry))
     if len(found) > 1:
@@ -83,11 +87,9 @@ def _first_name(view: View) -> bytes:
     return view.read(_LOCAL.size, _LOCAL.unpack(header)[-2])[:_NAMES] if len(header) == _LOCAL.size else b""
 
 
-def _mimetype(view: View) -> str:
-    _, _, method, packed, size, name, extra = _LOCAL.unpack(view.read(0, _LOCAL.size))
-    if method != 0 or packed != size or size > _LONGEST_MIMETYPE:
-        return ZIP
-    return view.read(_LOCAL.size + name + extra, size).decode("latin-1").strip() or ZIP
+def _mimetype(view: View, entry: _Entry) -> str:
+    said = _unpacked(view, entry, _LONGEST_MIMETYPE + 1) or b""
+    return (len(said) <= _LONGEST_MIMETYPE and said.decode("latin-1").strip()) or ZIP
 
 
 def _end(view: View, *, document: bool) -> tuple[int, int] | None:
@@ -130,13 +132,18 @@ def _parsed(directory: bytes) -> list[_Entry]:
 
 
 def _package(view: View, entry: _Entry) -> str:
+    xml = _unpacked(view, entry, _LONGEST_TYPES)
+    return ZIP if xml is None else package.judge(xml, whole=entry.packed <= _TYPES_BYTES)
+
+
+def _unpacked(view: View, entry: _Entry, most: int) -> bytes | None:
+    """How an entry begins; None: it isn't there."""
     header = view.read(entry.at, _LOCAL.size)
     if len(header) < _LOCAL.size or not header.startswith(MAGIC):
-        return ZIP
+        return None
     name, extra = _LOCAL.unpack(header)[-2:]  # Word leaves half a KiB of room in the latter
     packed = view.read(entry.at + _LOCAL.size + name + extra, min(entry.packed, _TYPES_BYTES))
     try:
-        xml = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, _LONGEST_TYPES) if entry.method else packed
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, most) if entry.method else packed
     except zlib.error:
-        return ZIP
-    return package.judge(xml, whole=entry.packed <= _TYPES_BYTES)
+        return None
