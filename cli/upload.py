@@ -29,6 +29,7 @@ from schemas.types import TYPES
 AT_ONCE = 4
 WIDE = 120
 _BY_EXTENSION = {f".{known.extension}": content_type for content_type, known in TYPES.items()}
+_BY_EXTENSION[".hif"] = "image/heic"  # cameras' own name for it, which Debian takes for AVIF
 
 
 @dataclass(frozen=True, slots=True)

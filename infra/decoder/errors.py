@@ -41,7 +41,8 @@ SENTENCES: dict[DecodeCode, str] = {
     "too_many_frames": "The animation is too long: shorten it, or make it smaller, and upload that.",
     "too_many_streams": "The recording has too many tracks: save it with fewer and upload that.",
     "too_long": "The recording is too long: cut it and upload the parts.",
-    "not_text": "The file is no plain text: request the upload with its real type.",
+    "not_text": "The file is no plain text in UTF-8 or UTF-16: save it as UTF-8 and upload that, or, if it is no text, "
+    "request the upload with its real type.",
     "type_mismatch": "The file holds something else than its type says: request the upload with its real type.",
     "bomb": "The file unpacks to far more than it should: save it anew, in a simpler form, and upload that.",
     "unscannable": "The virus scanner can't be sure to see all of the file: open it, save it anew and upload that.",
