@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 from . import markup
 from .archive import Archive
@@ -155,6 +156,7 @@ def _epub(archive: Archive) -> Found:
     )
     if not packages:
         raise Rejected("corrupt", "its container names no package")
+    folder = posixpath.dirname(packages[0])
     items: dict[str, str] = {}
     spine: list[str] = []
 
@@ -162,15 +164,19 @@ def _epub(archive: Archive) -> Found:
         if element == "item":
             if "script" in given.get("media-type", "") or "scripted" in given.get("properties", "").split():
                 raise Rejected("active_content", "it has scripts")
-            items[given.get("id", "")] = given.get("href", "")
+            items[given.get("id", "")] = _entry(folder, given.get("href", ""))
         elif element == "itemref":
             spine.append(given.get("idref", ""))
 
     _read(archive, packages[0], start)
-    folder = posixpath.dirname(packages[0])
-    if not spine or not any(posixpath.join(folder, items.get(each, "?")) in archive.entries for each in spine):
+    if not any(items.get(each) in archive.entries for each in spine):
         raise Rejected("corrupt", "nothing that it should be read in is there")
     return {"chapters": len(spine)}
+
+
+def _entry(folder: str, reference: str) -> str:
+    """The file in the zip that a reference names, relative to its package, as any URL is."""
+    return posixpath.normpath(posixpath.join(folder, unquote(reference)))
 
 
 def _require_fonts_alone(element: str, given: dict[str, str]) -> None:

@@ -76,6 +76,17 @@ async def test_a_good_document_is_described(
     assert said == counted
 
 
+@pytest.mark.parametrize(("href", "name"), [("../text/one.xhtml", "text/one.xhtml"), ("a%20b.xhtml", "EPUB/a b.xhtml")])
+async def test_where_a_books_chapters_are(pool: DecoderPool, file_of: Make, href: str, name: str) -> None:
+    """A package names them as a page does others: beside its own folder, with what a URL escapes."""
+    parts = office.epub_parts()
+    package = parts["EPUB/package.opf"].replace(b"one.xhtml", href.encode()).replace(b"two.xhtml", b"missing.xhtml")
+    chapter = parts.pop("EPUB/one.xhtml")
+    del parts["EPUB/two.xhtml"]
+    book = office.zipped({**parts, "EPUB/package.opf": package, name: chapter})
+    assert (await probe_office(pool, file_of(book), CONTENT_TYPES["epub"])).chapters == 2
+
+
 @pytest.mark.parametrize("name", office.NAMES)
 async def test_a_document_cut_short_is_refused(pool: DecoderPool, file_of: Make, name: str) -> None:
     """Wherever the upload stopped; nobody looks for what may be left."""
