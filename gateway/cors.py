@@ -14,13 +14,17 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _API: Final = "/v1/"
-_DELIVERY: Final = re.compile(r"/v1/media/[^/]+/(files/.+|file|hls/.+|dash/.+)")
+_DELIVERY: Final = re.compile(r"/v1/media/[^/]+/(files/.+|file|hls/.+|dash/.+|vtt/.+)")
 _EXPOSED: Final = (
     "Accept-Ranges, Content-Length, Content-Location, Content-Range, ETag, Last-Modified, Retry-After, Tidegate-Quality"
 )
 _PREFLIGHT: Final = {
     "access-control-allow-methods": "GET, HEAD, POST, DELETE",
-    "access-control-allow-headers": "Authorization, Content-Type, If-None-Match, If-Range, Last-Event-ID, Range",
+    # `Traceparent` is what a page's own tracing adds to whatever it fetches (https://www.w3.org/TR/trace-context/).
+    "access-control-allow-headers": (
+        "Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, "
+        "Last-Event-ID, Range, Traceparent, Tracestate"
+    ),
     "access-control-max-age": "7200",
 }
 

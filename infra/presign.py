@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.ht
 
 import base64
 import json
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,12 @@ LONGEST_SECONDS: Final = 7 * 86400
 # Bytes of UTF-8 that a file's name may have on Linux, macOS and Windows alike; characters of what is kept of its end.
 LONGEST_NAME: Final = 255
 LONGEST_EXTENSION: Final = 16
+# Control, format and surrogate characters, line and paragraph separators: https://www.unicode.org/reports/tr44/#General_Category_Values.
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# The last two of each plane are no characters, in any version of Unicode, as 32 others are none.
+_LAST: Final = 0xFFFE
+# Two of format that Persian and Indic words, and families of emoji, are written with.
+_JOINERS: Final = "\u200c\u200d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,17 +220,25 @@ class Presigner:
 def content_disposition(file_name: str | None, *, inline: bool = False) -> str:
     """A Content-Disposition header (RFC 6266) for a file name from a stranger.
 
-    The name's last path component, without control characters, goes twice: in plain ASCII for old clients, and
+    The name's last path component, without what nobody sees, goes twice: in plain ASCII for old clients, and
     complete as RFC 5987 has it, where everything but letters, digits and `-._~` is percent-encoded. Of a longer name
     than a file can have the end of its stem is missing: clients and proxies refuse headers of more than 4 or 8 KiB.
     """
     kind = "inline" if inline else "attachment"
     last = (file_name or "").replace("\\", "/").rsplit("/", 1)[-1]
-    name = _fitting("".join(character for character in last if character.isprintable()).strip())
-    if not name:
+    name = _fitting("".join(character for character in last if _seen(character)).strip())
+    if not name.strip(_JOINERS):
         return kind
     plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()") else "_" for c in name)
     return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='-._~')}"
+
+
+def _seen(character: str) -> bool:
+    if character in _JOINERS:
+        return True
+    # Unassigned ones are kept: a new emoji may be newer than this Python.
+    nothing = ord(character) & _LAST == _LAST or "\ufdd0" <= character <= "\ufdef"
+    return not nothing and unicodedata.category(character) not in _UNSEEN
 
 
 def _fitting(name: str) -> str:

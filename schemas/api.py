@@ -26,6 +26,10 @@ UNMADE = "NOBODY MAKES {product}: no installed function does, so the media waits
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for a word
 # No spaces but one after a semicolon: proxies and signatures disagree about the others.
 _MEDIA_TYPE = rf'^{_TOKEN}/{_TOKEN}(; ?{_TOKEN}=({_TOKEN}|"[!#-\[\]-~]*"))*$'
+_NO_MEDIA_TYPE = (
+    "This is no media type such as `application/pdf`: say what the file is. A browser's `File.type` is empty where it "
+    "knows none."
+)
 
 _Word = Annotated[str, StringConstraints(max_length=CONTEXT_BYTES)]
 
@@ -42,8 +46,9 @@ class UploadRequest(BaseModel):
     filename: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
         description="The file's name, any characters: shown to people, never part of a path."
     )
-    content_type: Annotated[str, StringConstraints(max_length=255, pattern=_MEDIA_TYPE)] = Field(
-        description="The media type that the upload will declare, such as `application/pdf`."
+    content_type: Annotated[str, StringConstraints(max_length=255)] = Field(
+        description="The media type that the upload will declare, such as `application/pdf`.",
+        json_schema_extra={"pattern": _MEDIA_TYPE},
     )
     size: int = Field(ge=0, description="The file's size in bytes; the upload must have exactly as many.")
     lane: Lane | None = Field(default=None, description="One of the token's lanes; `standard` if not given.")
@@ -55,6 +60,14 @@ class UploadRequest(BaseModel):
         description=f"`conversation_id`, `message_id`, `tags` and more, {CONTEXT_BYTES} bytes at most.",
     )
     form: bool = Field(default=False, description="For an HTML form (a POST policy) instead of a PUT.")
+
+    @field_validator("content_type")
+    @classmethod
+    def _is_media_type(cls, content_type: str) -> str:
+        # Not the field's own pattern: that would be all that its error says.
+        if not re.fullmatch(_MEDIA_TYPE, content_type):
+            raise ValueError(_NO_MEDIA_TYPE)
+        return content_type
 
     @field_validator("context")
     @classmethod

@@ -292,7 +292,14 @@ async def test_pages_of_other_origins_may_read_files(gateway: Running, provision
     preflight = await gateway.call("OPTIONS", one.path("/hls/master.m3u8"), token="", headers=asks)
     assert (preflight.status, preflight.headers["access-control-allow-origin"]) == (204, "*")
     assert "Range" in preflight.headers["access-control-allow-headers"]
-    for path in ("/files/original?redirect=false", "/files/nothing.jpg", "/file", "/hls/master.m3u8"):
+    for path in (
+        "/files/original?redirect=false",
+        "/files/nothing.jpg",
+        "/file",
+        "/hls/master.m3u8",
+        "/dash/manifest.mpd",
+        "/vtt/storyboard.vtt",
+    ):
         answer = await get(one, path, Origin="https://app.example")
         assert answer.headers["access-control-allow-origin"] == "*"
         assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
@@ -303,7 +310,9 @@ async def test_pages_of_other_origins_may_read_files(gateway: Running, provision
 @pytest.mark.parametrize(
     ("method", "path", "sent"),
     [
-        ("POST", "/v1/uploads", "Authorization, Content-Type"),
+        ("POST", "/v1/uploads", "Authorization, Content-Type, Traceparent, Tracestate"),
+        ("GET", "/v1/media/01a22bde-3df8-717f-8040-ac28744b4ace/files/original", "If-Modified-Since, If-Range, Range"),
+        ("GET", "/v1/media/01a22bde-3df8-717f-8040-ac28744b4ace/file", "If-Match, If-None-Match, If-Unmodified-Since"),
         ("DELETE", "/v1/media/01a22bde-3df8-717f-8040-ac28744b4ace", "Authorization"),
         ("GET", "/v1/media/01a22bde-3df8-717f-8040-ac28744b4ace/events", "Authorization, Last-Event-ID"),
         ("GET", "/v1/media", "Authorization"),

@@ -175,6 +175,7 @@ async def test_a_hostile_file_name_is_data(gateway: Running, name: str) -> None:
         (json.dumps({**PDF, "content_type": "application/pdf\r\nx: y"}), "content_type"),
         (json.dumps({**PDF, "content_type": " application/pdf"}), "content_type"),
         (json.dumps({**PDF, "content_type": "pdf"}), "content_type"),
+        (json.dumps({**PDF, "content_type": "application/pdf\n"}), "content_type"),
         (json.dumps({**PDF, "lane": "express"}), "lane"),
         (json.dumps({**PDF, "fliename": "typo"}), "fliename"),
         ("{" * 5000, "body"),
@@ -192,6 +193,15 @@ async def test_what_is_not_valid_is_named(gateway: Running, body: Any, field: st
     assert answer.body["type"] == "urn:tidegate:problem:invalid"
     assert field in {error["field"].split(".")[0] for error in answer.body["errors"]}
     assert "xxxx" not in json.dumps(answer.body)
+
+
+async def test_a_type_that_a_browser_does_not_know(gateway: Running) -> None:
+    """Its `File.type` is empty: the error says what to send, in words."""
+    answer = await gateway.upload(content_type="")
+    assert answer.status == 422
+    (error,) = answer.body["errors"]
+    assert error["field"] == "content_type"
+    assert error["message"].startswith("This is no media type such as `application/pdf`: say what the file is.")
 
 
 async def test_a_file_over_the_limit_is_refused_before_it_is_sent(gateway: Running) -> None:

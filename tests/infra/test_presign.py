@@ -263,6 +263,8 @@ class TestContentDisposition:
             ("é.pdf", "attachment; filename=\"_.pdf\"; filename*=UTF-8''%C3%A9.pdf"),
             ("a\r\nb", "attachment; filename=\"ab\"; filename*=UTF-8''ab"),
             ("\u202egnp.exe", "attachment; filename=\"gnp.exe\"; filename*=UTF-8''gnp.exe"),
+            ("a\u2028b\ud800", "attachment; filename=\"ab\"; filename*=UTF-8''ab"),
+            ("\u200d\u200c", "attachment"),
             ("", "attachment"),
             (None, "attachment"),
         ],
@@ -271,9 +273,20 @@ class TestContentDisposition:
         """Paths, quotes, control and direction characters don't get through; other scripts do."""
         assert content_disposition(name) == header
 
-    def test_complete_name(self) -> None:
-        """The second form carries the whole name."""
-        assert unquote(content_disposition("日本語 'x'.pdf").rsplit("''", 1)[1]) == "日本語 'x'.pdf"
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "日本語 'x'.pdf",
+            "報告\u3000書.pdf",
+            "Screenshot at 3.04.05\u202fPM.png",
+            "می\u200cشود.txt",
+            "👩\u200d👩\u200d👧.jpg",
+            "\U0001fae8.png",
+        ],
+    )
+    def test_complete_name(self, name: str) -> None:
+        """The second form carries the whole name: every space, what joins letters and emoji, and what is new."""
+        assert unquote(content_disposition(name).rsplit("''", 1)[1]) == name
 
     @pytest.mark.parametrize(
         ("name", "fitting"),
