@@ -21,6 +21,7 @@ _ENTRY: Final = re.compile(
 )
 _CODECS: Final = re.compile(r'CODECS="([A-Za-z0-9.]{1,32}(?:,[A-Za-z0-9.]{1,32})?)"')
 _FRAME_RATE: Final = re.compile(r' frameRate="[0-9/]{1,40}"')
+_WHOLE: Final = re.compile(r'mediaPresentationDuration="PT[0-9HMS.]{1,40}"')
 _LONGEST: Final = re.compile(r'maxSegmentDuration="PT[0-9.]{1,40}S"')
 _DENOMINATOR: Final = 1001  # as television's rates have
 _MOST_BYTES: Final = 8 * 1024 * 1024
@@ -178,14 +179,17 @@ def read_codecs(folder: Path, tracks: list[Track]) -> dict[int, str]:
 
 
 def corrected(plan: Plan, tracks: list[Track], manifest: str) -> str:
-    """A manifest that says how many frames a second there are, and how long the longest segment is.
+    """A manifest that says how many frames a second there are, how long it lasts, and how long the longest segment is.
 
     FFmpeg takes the last frames of the first piece, whose lengths a piece alone doesn't know, for none; and says how
-    long segments are to be, where a picture that is shown for longer makes one longer.
+    long segments are to be, where a picture that is shown for longer makes one longer. The whole it rounds to tenths:
+    where that is less than there is, dash.js leaves out what is beyond, or jumps back from the end and stays there.
     """
     rate = Fraction(plan.frames * plan.timescale, plan.duration).limit_denominator(_DENOMINATOR)
     longest = max(segment.seconds for track in tracks for segment in track.segments)
     manifest = _FRAME_RATE.sub(f' frameRate="{rate.numerator}/{rate.denominator}"', manifest)
+    tenths = math.floor(10 * max(track.seconds for track in tracks)) + 1
+    manifest = _WHOLE.sub(f'mediaPresentationDuration="PT{tenths // 10}.{tenths % 10}S"', manifest)
     return _LONGEST.sub(f'maxSegmentDuration="PT{longest:.6f}S"', manifest)
 
 

@@ -106,7 +106,7 @@ async def test_a_picture_that_is_shown_for_long(ffmpeg: Ffmpeg, file_of: Make, t
     assert [track.segments[1].seconds for track in made.package.rungs] == [pytest.approx(7.44 - 2, abs=0.001)] * 2
     manifest = (made.package.folder / MANIFEST).read_text()
     assert manifest.count(f'<S d="{round((7.44 - 2) * made.plan.timescale)}" />') == 2
-    assert 'mediaPresentationDuration="PT9.0S"' in manifest
+    assert 'mediaPresentationDuration="PT9.1S"' in manifest
     assert 'maxSegmentDuration="PT5.440000S"' in manifest
     for track in made.package.rungs:
         assert track.seconds == pytest.approx(9, abs=0.001)
