@@ -16,6 +16,7 @@ from cli.printable import printable_lines
 from events import dead
 from events.bus import Bus, Stored
 from events.dead import DeadLetter
+from events.lanes import function_of
 
 Held = tuple[Stored, DeadLetter]
 
@@ -70,13 +71,25 @@ async def show(wanted: str, data: Path | None, *, as_json: bool) -> int:
 
 
 async def retry(wanted: list[str], data: Path | None, *, everything: bool, as_json: bool) -> int:
-    """Give events to their functions again and remove the letters; 1 if one holds no event."""
+    """Give events to their functions again and remove the letters; 1 if one can't be given."""
     retried: list[str] = []
     failed: dict[str, str] = {}
     async with connected(settings(data), "dead") as bus:
         held = await _held(bus, None)
         chosen = held if everything else [_one(held, each) for each in dict.fromkeys(wanted)]
+        taken = {
+            (stream, function_of(state.name))
+            for stream in {letter.stream for _, letter in chosen}
+            for state in await bus.state(stream)
+        }
         for stored, letter in chosen:
+            if (letter.stream, letter.function) not in taken:
+                # Given to nobody, it would be gone with its letter.
+                failed[letter.letter_id] = (
+                    f"Dead letter {letter.letter_id} is kept: {letter.function} has no consumer. "
+                    "Install the function and run `tidegate provision`, then retry."
+                )
+                continue
             try:
                 await dead.retry(bus, stored, letter, f"retry/{uuid7()}")
             except ValueError as error:

@@ -10,6 +10,11 @@ def lane_consumer(function: str, lane: str) -> str:
     return f"{function}-{lane}"
 
 
+def function_of(consumer: str) -> str:
+    """Whose consumer it is, a lane's or its only one."""
+    return consumer.partition("-")[0]
+
+
 def consumer_names(function: Function, lanes: Iterable[str]) -> dict[str, str]:
     """The names of a function's consumers by lane; where it has no lanes, its own, for the lane that is no lane."""
     return {lane: lane_consumer(function.name, lane) for lane in lanes} if function.lanes else {"": function.name}

@@ -12,7 +12,7 @@ from schemas.events import Identified, Uploaded
 from schemas.types import TYPES
 
 
-@function(on=Uploaded, timeout=60, concurrency=8)
+@function(on=Uploaded, timeout=60, concurrency=8, lanes=True)
 async def identify(event: Uploaded, ctx: Context) -> Identified:
     """Compare what the file is with what is accepted here, and with the declared type."""
     size, limit = event.object.size, ctx.settings.max_upload_bytes

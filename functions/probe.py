@@ -14,7 +14,7 @@ from schemas.probe import Probe
 CHANGED = "The file changed while it was being checked: request a new upload, and send the file once."
 
 
-@function(on=Scanned, timeout=600, concurrency=8)
+@function(on=Scanned, timeout=600, concurrency=8, lanes=True)
 async def probe(event: Scanned, ctx: Context) -> Probed:
     """Read the file in a sandbox: it must open, whole and without a password, within the budgets of its kind.
 

@@ -23,7 +23,7 @@ SIGNATURES_MADE = Gauge(
 CHANGED = "The file changed while it was being checked: request a new upload, and send the file once."
 
 
-@function(on=Identified, timeout=900, concurrency=8)
+@function(on=Identified, timeout=900, concurrency=8, lanes=True)
 async def scan(event: Identified, ctx: Context) -> Scanned | Quarantined:
     """Stream the object through ClamAV and say what was found."""
     with ctx.originals.passing(event.object.size) as passing:

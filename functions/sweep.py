@@ -6,6 +6,7 @@ asks the stream (and, when that no longer knows, the record) before it says anyt
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 
 from events.envelope import Envelope
 from events.failpoints import failpoint
@@ -171,7 +172,8 @@ async def _left_behind(tombstone: str, ctx: Context) -> AsyncGenerator[Invoke]:
     start = await _after(await ctx.cursors.get(cursor) or "", ctx)
     old = datetime.now(UTC) - timedelta(seconds=ctx.settings.stuck_after_seconds)
     while page := await ctx.history.past(f"media.{tombstone}.>", start):
-        removed = [(at, event) for at, event in page if datetime.fromisoformat(event["time"]) <= old]
+        # Up to the first that is too young: an event is stored a little after its time, and so behind younger ones.
+        removed = list(takewhile(lambda each: datetime.fromisoformat(each[1]["time"]) <= old, page))
         if not removed:
             return
         for _, event in removed:

@@ -18,6 +18,7 @@ from events.attempts import Policy
 from events.bus import Bus, Stored
 from events.envelope import HEADERS, Envelope, begin, derive_id, follow
 from events.invoke import Invoke
+from events.lanes import consumer_names
 from events.nats import NatsBus
 from events.nats_api import api
 from events.nats_link import Link
@@ -78,6 +79,7 @@ class System:
         *,
         form: bool = False,
         expires: int = 900,
+        lane: str = "standard",
         **facts: Any,
     ) -> tuple[str, PresignedPut | PostForm]:
         """Do what the gateway does: say `requested`, then sign the upload."""
@@ -86,7 +88,7 @@ class System:
         known = {"owner": "alice", "filename": "file", "content_type": content_type, "size": len(body)}
         media = Media.model_validate({"media_id": media_id, "requested_at": now, **known, **facts})
         event = Requested(media=media, method="form" if form else "put", expires_at=now + timedelta(seconds=expires))
-        envelope = begin(event, event_id=derive_id("requested", media_id), source="gateway", lane="standard")
+        envelope = begin(event, event_id=derive_id("requested", media_id), source="gateway", lane=lane)
         await self.bus.publish(subject(event, envelope), envelope.encode(), message_id=envelope.id, headers=HEADERS)
         self.media_ids.append(media_id)
         key = temp_key(media_id)
@@ -163,8 +165,9 @@ class System:
         """Make functions miss what waits for them: their consumers are deleted, and start anew at new events."""
         link = await Link.open(self.settings.nats_url, name="tests", on_closed=None, timeout=PATIENCE)
         try:
-            for function in functions:
-                await api(link, f"CONSUMER.DELETE.MEDIA.{function}")
+            for function in registry.select(functions):
+                for consumer in consumer_names(function, application().lanes).values():
+                    await api(link, f"CONSUMER.DELETE.MEDIA.{consumer}")
         finally:
             await link.aclose()
         await provision(

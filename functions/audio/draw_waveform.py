@@ -12,13 +12,22 @@ from infra.ffmpeg.peaks import find_peaks
 from schemas.events import Done, Promoted
 
 
-@function(on=Promoted, kinds=("audio",), products=("waveform",), timeout=1800, concurrency=4, cpu=1)
+@function(on=Promoted, kinds=("audio",), products=("waveform",), timeout=1800, concurrency=4, cpu=1, lanes=True)
 async def draw_waveform(event: Promoted, ctx: Context) -> Done | None:
     """Find the peaks of a voice message or a song."""
     return await _drawn(event, ctx, background=False) if is_quick(event) else None
 
 
-@function(on=Promoted, kinds=("audio",), products=("waveform",), timeout=43_200, concurrency=2, cpu=1, background=True)
+@function(
+    on=Promoted,
+    kinds=("audio",),
+    products=("waveform",),
+    timeout=43_200,
+    concurrency=2,
+    cpu=1,
+    background=True,
+    lanes=True,
+)
 async def draw_long_waveform(event: Promoted, ctx: Context) -> Done | None:
     """Find the peaks of a long recording, where nobody who is quick has to wait for it."""
     return None if is_quick(event) else await _drawn(event, ctx, background=True)

@@ -12,13 +12,22 @@ from schemas.profiles import AudioProfile
 from schemas.renditions import Rendition, SoundDescription
 
 
-@function(on=Promoted, kinds=("audio",), products=("sound",), timeout=1800, concurrency=4, cpu=1)
+@function(on=Promoted, kinds=("audio",), products=("sound",), timeout=1800, concurrency=4, cpu=1, lanes=True)
 async def render_sound(event: Promoted, ctx: Context) -> Done | None:
     """Code a voice message or a song anew."""
     return await _rendered(event, ctx, background=False) if is_quick(event) else None
 
 
-@function(on=Promoted, kinds=("audio",), products=("sound",), timeout=43_200, concurrency=2, cpu=1, background=True)
+@function(
+    on=Promoted,
+    kinds=("audio",),
+    products=("sound",),
+    timeout=43_200,
+    concurrency=2,
+    cpu=1,
+    background=True,
+    lanes=True,
+)
 async def render_long_sound(event: Promoted, ctx: Context) -> Done | None:
     """Code a long recording anew, where nobody who is quick has to wait for it."""
     return None if is_quick(event) else await _rendered(event, ctx, background=True)

@@ -9,7 +9,7 @@ from schemas.events import Done, Promoted
 from schemas.renditions import PageDescription
 
 
-@function(on=Promoted, kinds=("document",), products=("page",), timeout=300, concurrency=4, cpu=1)
+@function(on=Promoted, kinds=("document",), products=("page",), timeout=300, concurrency=4, cpu=1, lanes=True)
 async def render_page(event: Promoted, ctx: Context) -> Done | None:
     """Render the first page, and count all."""
     product = promised(event, "page")

@@ -27,8 +27,10 @@ _TOLD = ("promoted", "done", "skipped", "failed")
     kinds=("image",),
     products=("description",),
     timeout=300,
+    # It takes no share of the budget: most of what it is given is for others to describe, or needs no more than the
+    # smallest size, and would wait in line with pictures that are rendered: none of many was ready before the last.
     concurrency=4,
-    cpu=1,
+    lanes=True,
 )
 async def describe_image(event: MediaEvent, ctx: Context) -> Done | None:
     """Describe the smallest size that says enough, once the sizes are made; where none are, the original.

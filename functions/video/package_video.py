@@ -36,6 +36,7 @@ _TYPES = {"m3u8": "application/vnd.apple.mpegurl", "mpd": "application/dash+xml"
     concurrency=4,
     cpu=1,
     background=True,
+    lanes=True,
 )
 async def package_video(event: Encoded, ctx: Context) -> AsyncIterator[Playable | Done]:
     """Package what is there: the first size as soon as all of it is, everything when all of that is."""

@@ -14,7 +14,9 @@ from schemas.plan import TABLE, Plan, work_key
 from schemas.probe_av import VideoProbe
 
 
-@function(on=Promoted, kinds=("video",), products=(PRODUCT,), timeout=3600, concurrency=4, cpu=1, background=True)
+@function(
+    on=Promoted, kinds=("video",), products=(PRODUCT,), timeout=3600, concurrency=4, cpu=1, background=True, lanes=True
+)
 async def plan_video(event: Promoted, ctx: Context) -> AsyncIterator[Planned | Cut]:
     """Read when each frame is shown, choose sizes, and cut: what is to be playable first goes first.
 

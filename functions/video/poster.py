@@ -13,7 +13,7 @@ from schemas.events import Done, Promoted
 from schemas.probe_av import VideoProbe
 
 
-@function(on=Promoted, kinds=("video",), products=("poster",), timeout=600, concurrency=4, cpu=1)
+@function(on=Promoted, kinds=("video",), products=("poster",), timeout=600, concurrency=4, cpu=1, lanes=True)
 async def take_poster(event: Promoted, ctx: Context) -> Done | None:
     """Take the frame at one second, or the first that isn't black."""
     product = promised(event, "poster")

@@ -16,7 +16,16 @@ from schemas.profiles import VideoProfile
 VTT = "storyboard.vtt"
 
 
-@function(on=Promoted, kinds=("video",), products=("storyboard",), timeout=3600, concurrency=2, cpu=1, background=True)
+@function(
+    on=Promoted,
+    kinds=("video",),
+    products=("storyboard",),
+    timeout=3600,
+    concurrency=2,
+    cpu=1,
+    background=True,
+    lanes=True,
+)
 async def draw_storyboard(event: Promoted, ctx: Context) -> Done | None:
     """Draw the sheets, and tell in a WebVTT which of their pictures belongs to which time."""
     product = promised(event, "storyboard")

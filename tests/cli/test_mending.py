@@ -17,12 +17,12 @@ from tests.cli.conftest import Installed
 from tests.cli.running import eventually, frozen, pid_of, tidegate
 
 
-async def bury(installed: Installed, event: dict[str, Any] | None) -> DeadLetter:
-    """Write a dead letter of `scan`, as its worker does when it gives up."""
+async def bury(installed: Installed, event: dict[str, Any] | None, function: str = "scan") -> DeadLetter:
+    """Write a dead letter, as a worker does when it gives up."""
     about = event["subject"] if event else "unknown"
     letter = DeadLetter(
         letter_id=derive_id("test", about),
-        function="scan",
+        function=function,
         functionversion="1",
         stream="MEDIA",
         sequence=1,
@@ -90,6 +90,21 @@ async def test_a_dead_letter_without_its_input_stays(installed: Installed, swept
     assert len(installed.tidegate("dead", "ls", "--json").json["dead_letters"]) == 1
     assert installed.tidegate("dead", "show", "ffffffff").code == 1
     assert installed.tidegate("dead", "retry").code == 2
+
+
+async def test_a_dead_letter_of_a_removed_function_stays(
+    installed: Installed, ready: dict[str, Any], swept_dead: None
+) -> None:
+    """Nobody would take its event: the letter is kept, and what to do is said."""
+    told = installed.tidegate("trace", ready["media_id"], "--json").json
+    event = next(each for each in told["events"] if each["type"].endswith("ready.v1"))
+    event.pop("sequence")
+    letter = await bury(installed, event, "removed")
+    answer = installed.tidegate("dead", "retry", "--all")
+    assert answer.code == 1
+    assert "removed has no consumer" in " ".join(answer.out.split())
+    assert len(installed.tidegate("dead", "ls", "--json").json["dead_letters"]) == 1
+    assert installed.tidegate("dead", "retry", letter.letter_id, "--json").json["retried"] == []
 
 
 def test_functions_shows_the_graph_with_lag_and_workers(installed: Installed) -> None:

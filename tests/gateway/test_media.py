@@ -66,7 +66,7 @@ async def test_it_says_whom_a_media_waits_for(gateway: Running) -> None:
 async def test_it_says_how_long_the_queue_is(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under way, the position at the function it waits for is the consumer's own figure, and so is its speed."""
     monkeypatch.setattr(queues, "FRESH_SECONDS", 0)
-    probe = ConsumerSpec("MEDIA", "probe", ("media.scanned.>",))
+    probe = ConsumerSpec("MEDIA", "probe-standard", ("media.scanned.*.standard.>",))
     # Whatever consumer another test left has that test's files in its queue.
     await gateway.operator.provision(streams(Retention()), [], prune=True)
     await gateway.operator.provision(streams(Retention()), [probe])
@@ -82,7 +82,7 @@ async def test_it_says_how_long_the_queue_is(gateway: Running, monkeypatch: pyte
         }
         took: asyncio.Queue[Message] = asyncio.Queue()
         begun = time.monotonic()
-        subscription = await gateway.operator.subscribe("MEDIA", "probe", took.put_nowait)
+        subscription = await gateway.operator.subscribe("MEDIA", "probe-standard", took.put_nowait)
         subscription.want(1)
         await (await took.get()).ack()
         queue = (await gateway.status(media_id)).body["queue"]
