@@ -13,12 +13,16 @@ from pydantic import JsonValue, ValidationError
 from infra.decoder import sandbox, wire
 from infra.decoder.errors import DecodeRejected, DecoderUnavailable, SandboxUnavailable
 from infra.decoder.output import Output
+from infra.decoder.places import Places
 from infra.decoder.process import Child, ChildLost
 from infra.decoder.spool import read_only_view
 from infra.settings import Settings
 
 HELLO_SECONDS = 30.0
 JOBS_PER_CHILD = 1000  # bounds leaks, and how long a child that was taken over could lie; costs 0.1 ms a job
+
+# What makes something of a file that was let in, and waits for those that say whether one is.
+_RENDERING = frozenset({"render", "describe", "cover", "waveform", "page"})
 
 log = structlog.get_logger()
 
@@ -47,7 +51,7 @@ class DecoderPool:
         self._settings = settings
         self._extra_jobs = extra_jobs
         self._command = partial(sandbox.command, settings, extra_jobs=extra_jobs)
-        self._idle: asyncio.LifoQueue[_Place] = asyncio.LifoQueue()
+        self._places: Places[_Place] = Places()
         self._children: set[Child] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -70,7 +74,7 @@ class DecoderPool:
     @property
     def idle(self) -> int:
         """How many decoders are ready for a job."""
-        return self._idle.qsize()
+        return len(self._places)
 
     async def start(self) -> None:
         """Start one child and let it try to get out; the others follow in the background.
@@ -128,7 +132,7 @@ class DecoderPool:
         seconds = self.timeout if timeout is None else timeout
         with contextlib.ExitStack() as stack:
             views = _views(file, stack)
-            place = await self._idle.get()
+            place = await self._places.take(quick=job not in _RENDERING)
             stack.callback(self._give_back, place)
             try:
                 said = await self._try(place, request, [*views, *_files(output)], seconds)
@@ -200,7 +204,7 @@ class DecoderPool:
 
     def _give_back(self, place: _Place) -> None:
         if place.child or self._closed:
-            self._idle.put_nowait(place)
+            self._places.give(place)
         else:
             self._spawn(self._refill(place))
 
@@ -212,7 +216,7 @@ class DecoderPool:
             if not self._closed:
                 log.warning("decoder.unavailable", error=str(error))
         finally:
-            self._idle.put_nowait(place)
+            self._places.give(place)
 
     def _discard(self, child: Child) -> None:
         if child in self._children:

@@ -86,6 +86,7 @@ async def test_a_hostile_file_is_rejected_and_harms_nobody_else(
 ) -> None:
     """It hangs, eats or crashes its own child, twice; the neighbours' jobs go on meanwhile, and afterwards."""
     file = file_of(b"neighbour")
+    await _until(lambda: pool.idle == 2)
     hostile = asyncio.create_task(_code(pool, job, timeout=timeout))
     assert await _neighbours(pool, file, hostile) > 10
     assert await hostile == code
