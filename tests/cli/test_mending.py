@@ -13,6 +13,7 @@ from events.envelope import derive_id
 from events.nats import NatsBus
 from events.registry import Registry, function, load
 from schemas.events import Deleted, Identified, Probed, Requested, Scanned
+from schemas.model import LANES
 from tests.cli.conftest import Installed
 from tests.cli.running import eventually, frozen, pid_of, tidegate
 
@@ -111,9 +112,10 @@ def test_functions_shows_the_graph_with_lag_and_workers(installed: Installed) ->
     """Each function with what it takes and emits, and how its consumer stands; no loose ends."""
     answer = installed.tidegate("functions", "--check", "--json")
     assert (answer.code, answer.json["findings"]) == (0, [])
-    scan = next(each for each in answer.json["functions"] if each["name"] == "scan")
-    assert (scan["takes"], scan["emits"]) == (["identified"], ["scanned", "quarantined"])
-    assert scan["consumer"]["workers"] >= 1
+    named = {each["name"]: each for each in answer.json["functions"]}
+    assert (named["scan"]["takes"], named["scan"]["emits"]) == (["identified"], ["scanned", "quarantined"])
+    assert {lane for lane, each in named["scan"]["lanes"].items() if each["workers"] >= 1} == set(LANES)
+    assert named["promote"]["consumer"]["workers"] >= 1
     assert "every event" in installed.tidegate("functions").out
 
 

@@ -414,7 +414,10 @@ async def subscriptions_share_the_work(bus: Bus, name: str) -> None:
 
 @promise
 async def a_drain_strands_nothing(bus: Bus, name: str) -> None:
-    """Whatever was delivered by the time a drain ends was handed over; nothing comes afterwards."""
+    """Whatever was delivered by the time a drain ends was handed over; nothing comes afterwards.
+
+    The count of what is left may be higher, as after a recall.
+    """
     await bus.provision([stream(name)], [worker(name)])
     await publish(bus, name, *(str(number) for number in range(30)))
     drained: list[Reader] = []
@@ -428,7 +431,7 @@ async def a_drain_strands_nothing(bus: Bus, name: str) -> None:
     assert await unacknowledged(bus, name) == got
     other = await Reader.on(bus, name, want=30)
     rest = await other.have(30 - got)
-    assert {each.delivered for each in rest} == {1}
+    assert len({each.sequence for each in rest}) == 30 - got
     for each in [message for reader in drained for message in reader.got]:
         await each.nak()
     await other.have(30)
