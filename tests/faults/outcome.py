@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from events.dead import DeadLetter, letters
+from events.lanes import function_of
 from infra.documents import Documents
 from infra.records import read_record
 from schemas.document import Fold, event_name
@@ -44,7 +45,7 @@ async def _busy(system: System, stream: str, working: Collection[str]) -> list[s
     return [
         f"busy: {state}"
         for state in await system.bus.state(stream)
-        if (state.pending or state.unacknowledged) and (not working or state.name in working)
+        if (state.pending or state.unacknowledged) and (not working or function_of(state.name) in working)
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from events.envelope import HEADERS, begin
+from events.lanes import function_of
 from infra.local.threaded import ThreadedStack
 from schemas.document import event_name
 from schemas.events import Deleted
@@ -218,9 +219,7 @@ async def _worked(system: System, function: str) -> None:
     """Wait until a function has nothing left to do."""
 
     async def idle() -> bool:
-        return any(
-            state.name == function and not state.pending and not state.unacknowledged
-            for state in await system.bus.state("MEDIA")
-        )
+        standing = [state for state in await system.bus.state("MEDIA") if function_of(state.name) == function]
+        return bool(standing) and not any(state.pending or state.unacknowledged for state in standing)
 
     await poll(idle)
