@@ -1,5 +1,7 @@
 """The only one who deletes: what is promoted, refused, lost or removed leaves nothing behind."""
 
+from collections.abc import Callable
+
 from events.failpoints import failpoint
 from events.registry import function
 from infra.context import Context
@@ -91,13 +93,12 @@ async def _remove_outdated(media_id: str, plan: str, replaced: str | None, ctx: 
     at_work = {entry.key.removeprefix(place).partition("/")[0] async for entry in ctx.objects.list(place)}
     played = await ctx.objects.head(rendition_key(media_id, f"{FOLDER}/{MASTER}"))
     kept = {mark(each) for each in (plan, replaced, *at_work, *([played.metadata[PLAN]] if played else []))}
-    prefix = rendition_key(media_id, f"{FOLDER}/")
-    outdated = [
-        ObjectRef(bucket=ctx.objects.bucket, key=entry.key, size=entry.size)
-        async for entry in ctx.objects.list(prefix)
-        if (found := marked(entry.key.removeprefix(prefix))) and found not in kept
-    ]
-    return [await _remove(each, ctx) for each in outdated]
+
+    def outdated(name: str) -> bool:
+        found = marked(name)
+        return found is not None and found not in kept
+
+    return await _remove_under(rendition_key(media_id, f"{FOLDER}/"), ctx, outdated)
 
 
 async def _keep(event: Quarantined, ctx: Context) -> ObjectRef | None:
@@ -146,9 +147,12 @@ async def _remove_all(media_id: str, ctx: Context) -> list[ObjectRef]:
     return [gone for place in ("permanent", "work") for gone in await _remove_under(f"{place}/{media_id}/", ctx)]
 
 
-async def _remove_under(prefix: str, ctx: Context) -> list[ObjectRef]:
+async def _remove_under(prefix: str, ctx: Context, needless: Callable[[str], bool] | None = None) -> list[ObjectRef]:
+    """What lies there; or of it, by the rest of its key, what is needless."""
     gone: list[ObjectRef] = []
     async for entry in ctx.objects.list(prefix):
+        if needless and not needless(entry.key.removeprefix(prefix)):
+            continue
         gone.append(ObjectRef(bucket=ctx.objects.bucket, key=entry.key, size=entry.size))
         await ctx.objects.delete(entry.key)
         failpoint("discard.removed")

@@ -96,10 +96,7 @@ async def storyboard(request: Request, media_id: str, name: str) -> Response:
     file = offered(reader.found.fold, name, announced)
     if file is None or file.content_type != CUES:
         raise ProblemError(HTTPStatus.NOT_FOUND, "storyboard_not_found", "There is no such storyboard, or none yet.")
-    seconds = max((stream.seconds for stream in streams(announced)), default=0)
-    expires = reader.expires or over_at(at, seconds)
-    grant = reader.grant or at.grants.give(reader.found.fold.media_id, reader.owner, expires)
-    played = _Played("", name, upwards(request), grant, expires)
+    played = _played(request, reader, "", name, max((stream.seconds for stream in streams(announced)), default=0))
     text = (await _read(at, media_id, played)).decode(errors="replace")
     with _sound(media_id, played):
         body = cues.linked(text, _segments(at, media_id, played))
@@ -136,7 +133,6 @@ def _asked(request: Request, reader: Leave, playlist: str, entry: str) -> _Playe
     Raises:
         ProblemError: 404, there is none of this name.
     """
-    at = services(request)
     folder, _, file = playlist.rpartition("/")
     extension = entry.rpartition(".")[2]
     playing = [
@@ -150,10 +146,15 @@ def _asked(request: Request, reader: Leave, playlist: str, entry: str) -> _Playe
             "playlist_not_found",
             "There is no such playlist, or none yet: `playable` of the media's status says when players may begin.",
         )
-    stream = playing[0]
-    expires = reader.expires or over_at(at, stream.seconds)
+    return _played(request, reader, playing[0].folder, file, playing[0].seconds)
+
+
+def _played(request: Request, reader: Leave, folder: str, file: str, seconds: float) -> _Played:
+    """With the grant that the reader came with, or one that is over as long after so many seconds."""
+    at = services(request)
+    expires = reader.expires or over_at(at, seconds)
     grant = reader.grant or at.grants.give(reader.found.fold.media_id, reader.owner, expires)
-    return _Played(stream.folder, file, upwards(request), grant, expires)
+    return _Played(folder, file, upwards(request), grant, expires)
 
 
 async def _read(at: Services, media_id: str, played: _Played) -> bytes:

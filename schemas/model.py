@@ -10,6 +10,8 @@ LANES: tuple[Lane, ...] = ("premium", "standard", "bulk")
 
 MediaId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+PlanHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+"""Of how a video is cut and coded: see `schemas.plan`."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Token = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 """One token of a NATS subject."""

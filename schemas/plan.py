@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from schemas.model import Model, Sha256
+from schemas.model import Model, PlanHash, Sha256
 from schemas.probe_av import Rate
 from schemas.renditions import Quality
 
@@ -22,7 +22,6 @@ _MARK_LENGTH = 8
 _MARKED = re.compile(rf"[a-z]+-([0-9a-f]{{{_MARK_LENGTH}}})-")
 
 Ticks = Annotated[int, Field(ge=-(2**62), le=2**62)]
-PlanHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 RungName = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{1,3}p$")]
 BitRate = Annotated[int, Field(ge=1_000, le=1_000_000_000)]
 Preset = Annotated[str, StringConstraints(pattern=r"^[a-z]{4,9}$")]

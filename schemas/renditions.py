@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from schemas.model import Model, Sha256, Token
+from schemas.model import Model, PlanHash, Sha256, Token
 
 MOST_RENDITIONS = 24
 """Of one product: with them, an event is never larger than 64 KiB."""
@@ -72,10 +72,8 @@ class StreamDescription(Model):
     )
     segments: int = Field(ge=1, le=2**31, description="On each rung.")
     loudness: Loudness | None = Field(default=None, description="Of the original's sound.")
-    plan: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = Field(
-        default=None, description="How it was cut and coded: the hash that `planned` names."
-    )
-    replaced: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = Field(
+    plan: PlanHash | None = Field(default=None, description="How it was cut and coded: the hash that `planned` names.")
+    replaced: PlanHash | None = Field(
         default=None, description="The plan of the stream whose place it took, which may still be played somewhere."
     )
 
